@@ -1,0 +1,72 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target: Swift 6 language mode comes with the tools version; warnings fail the build.
+let swiftSettings: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+let package = Package(
+    name: "forja",
+    products: [
+        .executable(name: "forja", targets: ["forja"]),
+        .library(
+            name: "Forja",
+            targets: [
+                "ForjaCore", "ForjaRuntime", "ForjaNN", "ForjaFormats", "ForjaData", "ForjaModels",
+                "ForjaTraining",
+            ]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    ],
+    targets: [
+        // The C engine.
+        .systemLibrary(
+            name: "COpenCL", pkgConfig: "OpenCL-Headers",
+            providers: [.apt(["opencl-headers", "ocl-icd-opencl-dev"])]),
+        .systemLibrary(
+            name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .target(
+            name: "CForja", dependencies: ["COpenCL", "COpenBLAS"],
+            cSettings: [.treatAllWarnings(as: .error)]),
+
+        // The Swift side, lowest first.
+        .target(name: "ForjaCore", swiftSettings: swiftSettings),
+        .target(
+            name: "ForjaRuntime", dependencies: ["ForjaCore", "CForja"],
+            swiftSettings: swiftSettings),
+        .target(name: "ForjaNN", dependencies: ["ForjaRuntime"], swiftSettings: swiftSettings),
+        .target(
+            name: "ForjaFormats",
+            dependencies: ["ForjaCore", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: swiftSettings),
+        .target(name: "ForjaData", dependencies: ["ForjaFormats"], swiftSettings: swiftSettings),
+        .target(
+            name: "ForjaModels", dependencies: ["ForjaNN", "ForjaFormats"],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "ForjaTraining",
+            dependencies: ["ForjaModels", "ForjaData", .product(name: "Yams", package: "Yams")],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "forja",
+            dependencies: [
+                "ForjaTraining",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings),
+
+        // Tests mirror Sources.
+        .testTarget(
+            name: "CForjaTests", dependencies: ["CForja"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaCoreTests", dependencies: ["ForjaCore"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaFormatsTests", dependencies: ["ForjaFormats"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaDataTests", dependencies: ["ForjaData"], swiftSettings: swiftSettings),
+    ],
+    cLanguageStandard: .gnu2x
+)

@@ -1,0 +1,29 @@
+/// A queue runs operations in the order they are given, on one device, from one thread at a time.
+#pragma once
+
+#include "forja_status.h"
+#include "forja_types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// @param[out] out  Free with `forja_queue_free`, before its device.
+forja_status forja_queue_create(forja_queue **out, forja_device *device);
+
+/// Waits for what was queued, then frees. NULL is allowed.
+void forja_queue_free(forja_queue *queue);
+
+/// Waits until everything queued is done. Host operations are done when their call returns.
+forja_status forja_queue_finish(forja_queue *queue);
+
+/// Makes the queue's workspace hold at least `size_bytes`. Operations grow it when they must; a caller
+/// that reserves the largest `forja_*_workspace_bytes` first sees no allocation later.
+forja_status forja_queue_reserve_workspace(forja_queue *queue, uint64_t size_bytes);
+
+/// Kernel launches since the queue was created (host operations count one each).
+uint64_t forja_queue_launch_count(const forja_queue *queue);
+
+#ifdef __cplusplus
+}
+#endif
