@@ -1,0 +1,115 @@
+import ForjaCore
+import ForjaRuntime
+
+/// How the language-model head is walked: rows per chunk, so that logits never exist whole.
+public struct HeadChunking: Sendable {
+    /// Rows of one chunk.
+    public var rows: Int
+
+    /// Rows such that a chunk of float32 logits takes about 32 MB, between 64 and 1024.
+    public init(vocabulary: Int) {
+        rows = min(max(8_388_608 / max(vocabulary, 1) / 64 * 64, 64), 1024)
+    }
+
+    public init(rows: Int) { self.rows = rows }
+
+    func ranges(of count: Int) -> [Range<Int>] {
+        stride(from: 0, to: count, by: rows).map { $0..<min($0 + rows, count) }
+    }
+}
+
+extension StepGraph {
+    /// The one loss core: log-probability of each label under the head, `log p = s·zₗ − log Σᵥ exp(s·zᵥ)`,
+    /// z = hidden · weightᵀ.
+    ///
+    /// With `gradient` (dLoss/dLogProb known beforehand: pre-training, SFT), gradients of hidden and weight are made in
+    /// the same pass over each chunk of rows: the chunk's logits become their own gradient, then feed two products.
+    /// Without it only log-probabilities are made (validation, scoring).
+    ///
+    /// - Parameters:
+    ///   - hidden: `[N, C]`.
+    ///   - weight: Head, `[V, C]`; the embedding table when tied.
+    ///   - labels: `[N]` int32; negative: no label.
+    ///   - gradient: `[N]` float32, dLoss/dLogProb.
+    ///   - logitScale: s, 1 / temperature.
+    ///   - entropy: `[N]` float32 to receive the entropy of each row in nats.
+    /// - Returns: `[N]` float32; 0 where there is no label.
+    /// - Throws: `.shapeMismatch` when the tensors do not fit.
+    public func labelLogProbability(
+        hidden: Tensor, weight: Tensor, labels: Tensor, gradient: Tensor? = nil,
+        logitScale: Float = 1, entropy: Tensor? = nil, chunking: HeadChunking? = nil
+    ) throws(ForjaError) -> Tensor {
+        let count = hidden.rows
+        guard hidden.width == weight.width, labels.elementCount == count,
+            gradient.map({ $0.elementCount == count }) ?? true
+        else {
+            throw ForjaError(
+                .shapeMismatch,
+                "labelLogProbability: hidden \(hidden.shape), head \(weight.shape), labels "
+                    + "\(labels.shape)")
+        }
+        let ranges = (chunking ?? HeadChunking(vocabulary: weight.rows)).ranges(of: count)
+        let result = transient("label log-probability", [count], .float32)
+        let logits = transient("logits chunk", [ranges[0].count, weight.rows], hidden.dtype)
+        let targets =
+            gradient == nil
+            ? nil
+            : (
+                hidden: gradientTarget(for: hidden, dtype: hidden.dtype),
+                weight: gradientTarget(for: weight, dtype: .float32)
+            )
+        for (index, range) in ranges.enumerated() {
+            let chunk = logits.rows(0..<range.count)
+            let slice = { (tensor: Tensor) in
+                tensor.elements(from: range.lowerBound, count: range.count)
+            }
+            recordMatmul(.nt, a: hidden.rows(range), b: weight, c: chunk, name: "head.forward")
+            recordLogProbability(
+                logits: chunk, labels: slice(labels), logProbability: slice(result),
+                entropy: entropy.map(slice), gradient: gradient.map(slice), logitScale: logitScale)
+            guard let targets else { continue }
+            recordMatmul(
+                .tn, a: chunk, b: hidden.rows(range), c: targets.weight.tensor,
+                accumulation: index == 0 ? targets.weight.accumulation : .add,
+                name: "head.backward_weight")
+            recordMatmul(
+                .nn, a: chunk, b: weight, c: targets.hidden.tensor.rows(range),
+                accumulation: targets.hidden.accumulation, name: "head.backward_x")
+        }
+        return result
+    }
+
+    /// The two-pass form for losses whose weights depend on the log-probabilities (DPO, GRPO): logits are made
+    /// again chunk by chunk, become their gradient, and flow into hidden and weight. Call when `gradient` has been
+    /// written, before `backward()`.
+    ///
+    /// - Parameters:
+    ///   - logSumExp: `[N]` float32 as a first pass wrote it.
+    ///   - gradient: `[N]` float32, dLoss/dLogProb.
+    public func labelLogProbabilityBackward(
+        hidden: Tensor, weight: Tensor, labels: Tensor, logSumExp: Tensor, gradient: Tensor,
+        logitScale: Float = 1, chunking: HeadChunking? = nil
+    ) throws(ForjaError) {
+        let ranges = (chunking ?? HeadChunking(vocabulary: weight.rows)).ranges(of: hidden.rows)
+        let logits = transient("logits chunk", [ranges[0].count, weight.rows], hidden.dtype)
+        let hiddenTarget = gradientTarget(for: hidden, dtype: hidden.dtype)
+        let weightTarget = gradientTarget(for: weight, dtype: .float32)
+        for (index, range) in ranges.enumerated() {
+            let chunk = logits.rows(0..<range.count)
+            let slice = { (tensor: Tensor) in
+                tensor.elements(from: range.lowerBound, count: range.count)
+            }
+            recordMatmul(.nt, a: hidden.rows(range), b: weight, c: chunk, name: "head.forward")
+            recordLogProbabilityBackward(
+                logits: chunk, labels: slice(labels), lse: slice(logSumExp),
+                gradient: slice(gradient), logitScale: logitScale)
+            recordMatmul(
+                .tn, a: chunk, b: hidden.rows(range), c: weightTarget.tensor,
+                accumulation: index == 0 ? weightTarget.accumulation : .add,
+                name: "head.backward_weight")
+            recordMatmul(
+                .nn, a: chunk, b: weight, c: hiddenTarget.tensor.rows(range),
+                accumulation: hiddenTarget.accumulation, name: "head.backward_x")
+        }
+    }
+}

@@ -1,0 +1,61 @@
+import CForja
+import ForjaCore
+
+/// Places in the step-scalar variable; the engine's header says what each means.
+public enum StepScalar: Int, Sendable {
+    case learningRate = 0
+    case biasCorrection1 = 1
+    case biasCorrection2 = 2
+    case gradientScale = 3
+    case maxNorm = 4
+    case lossSum = 8
+    case gradientNorm = 9
+    case updateScale = 10
+    case isFinite = 11
+
+    public static let count = 16
+}
+
+extension StepGraph {
+    /// Partial sums of squares of every gradient, in order, then norm, clip scale and finite flag.
+    package func recordGradientNorm(of gradients: [Tensor], scalars: Tensor) {
+        let chunk = Int(FORJA_SUM_SQUARES_CHUNK)
+        let counts = gradients.map { ($0.elementCount + chunk - 1) / chunk }
+        let partials = transient("gradient norm partials", [counts.reduce(0, +)], .float32)
+        var start = 0
+        for (gradient, count) in zip(gradients, counts) {
+            let part = partials.elements(from: start, count: count)
+            record("sum_squares", reads: [gradient], writes: [part], forja_sum_squares) {
+                forja_sum_squares_args(
+                    x: $0[gradient], partials: $0[part], count: UInt64(gradient.elementCount))
+            }
+            start += count
+        }
+        record(
+            "gradient_norm", reads: [partials, scalars], writes: [scalars], forja_gradient_norm
+        ) {
+            forja_gradient_norm_args(
+                partials: $0[partials], scalars: $0[scalars],
+                partial_count: UInt64(partials.elementCount))
+        }
+    }
+
+    /// One AdamW update of one parameter.
+    package func recordAdamW(
+        weight: Tensor, lowPrecisionCopy: Tensor?, gradient: Tensor, firstMoment: Tensor,
+        secondMoment: Tensor, scalars: Tensor, beta1: Float, beta2: Float, epsilon: Float,
+        weightDecay: Float
+    ) {
+        record(
+            "adamw", reads: [weight, gradient, firstMoment, secondMoment, scalars],
+            writes: [weight, firstMoment, secondMoment] + [lowPrecisionCopy].compactMap { $0 },
+            forja_adamw
+        ) {
+            forja_adamw_args(
+                weight: $0[weight], weight_bf16: $0[lowPrecisionCopy], gradient: $0[gradient],
+                m: $0[firstMoment], v: $0[secondMoment], scalars: $0[scalars],
+                count: UInt64(weight.elementCount), beta1: beta1, beta2: beta2, epsilon: epsilon,
+                weight_decay: weightDecay)
+        }
+    }
+}

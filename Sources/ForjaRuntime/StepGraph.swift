@@ -1,0 +1,290 @@
+import CForja
+import ForjaCore
+
+/// A step recorded once and run many times: a flat list of dispatches with the storages each reads and writes.
+///
+/// A model is written as forward code. Each operation appends its dispatches and a backward rule; `backward()` runs
+/// the rules from last to first, and they append theirs. Nothing is computed while recording.
+///
+/// Memory is not decided here: a `MemoryPlan` places the transient storages by lifetime.
+public final class StepGraph {
+    /// Where a storage's memory comes from.
+    package enum StorageKind {
+        /// A variable's own buffer.
+        case variable(Variable)
+        /// The arena, for as long as the dispatches need it.
+        case transient
+    }
+
+    package struct Storage {
+        package let name: String
+        package let kind: StorageKind
+        package let byteCount: Int
+    }
+
+    /// One call of the engine.
+    package struct Dispatch {
+        package let name: String
+        package let reads: [Int]
+        package let writes: [Int]
+        /// Floating-point operations, and bytes that must move at the least.
+        package let flops: Double
+        package let bytes: Double
+        /// Recomputed forward work, dropped again when nothing reads what it writes.
+        package let isRecomputed: Bool
+        /// Depends on whether the microstep is the step's first.
+        package let dependsOnMicrostep: Bool
+        let workspaceByteCount: (Binding, Device) -> Int
+        let prepare: (Binding) -> Instruction
+    }
+
+    /// A dispatch with every address resolved. Allocates nothing when run.
+    typealias Instruction = (OpaquePointer) -> forja_status
+
+    private struct BackwardRule {
+        let block: Int?
+        let apply: () throws(ForjaError) -> Void
+    }
+
+    private struct Block {
+        let name: String
+        let dispatches: Range<Int>
+    }
+
+    /// Whether activations inside blocks are kept for the backward pass or computed again.
+    public enum RecomputePolicy: String, Sendable, Codable {
+        case none
+        case block
+    }
+
+    package private(set) var storages: [Storage] = []
+    package private(set) var dispatches: [Dispatch] = []
+    private var rules: [BackwardRule] = []
+    private var blocks: [Block] = []
+    private var openBlock: Int?
+    private var variableTensors: [ObjectIdentifier: Tensor] = [:]
+    private var gradients: [Tensor: Gradient] = [:]
+    private var parameterGradients: [Int: Variable] = [:]
+    /// Storages written again by recomputation, by the storage they stand in for.
+    private var substitution: [Int: Int] = [:]
+    private let recompute: RecomputePolicy
+
+    private struct Gradient {
+        var tensor: Tensor
+        /// Another tensor's gradient lent for reading: it may not be added to.
+        var isBorrowed: Bool
+    }
+
+    public init(recompute: RecomputePolicy = .none) { self.recompute = recompute }
+
+    // MARK: Tensors
+
+    /// The tensor of a variable; the same one every time.
+    public func tensor(_ variable: Variable) -> Tensor {
+        if let known = variableTensors[ObjectIdentifier(variable)] { return known }
+        storages.append(
+            Storage(
+                name: variable.name, kind: .variable(variable), byteCount: variable.byteCount))
+        let tensor = Tensor(
+            shape: variable.shape, dtype: variable.dtype, storage: storages.count - 1, offset: 0)
+        variableTensors[ObjectIdentifier(variable)] = tensor
+        return tensor
+    }
+
+    /// A tensor that lives only while dispatches need it.
+    package func transient(_ name: String, _ shape: Shape, _ dtype: DType) -> Tensor {
+        storages.append(
+            Storage(
+                name: name, kind: .transient, byteCount: shape.elementCount * dtype.byteCount))
+        return Tensor(shape: shape, dtype: dtype, storage: storages.count - 1, offset: 0)
+    }
+
+    // MARK: Recording
+
+    /// Appends one engine call.
+    ///
+    /// - Parameters:
+    ///   - name: Operation and pass, `rmsnorm.forward`: what traces and profiles show.
+    ///   - reads: Tensors whose contents the call needs, including those it updates in place.
+    ///   - writes: Tensors it changes.
+    ///   - function: The engine's entry point.
+    ///   - workspace: Its workspace query, if it has one.
+    ///   - arguments: Builds the argument struct once addresses are known.
+    package func record<Arguments>(
+        _ name: String, reads: [Tensor], writes: [Tensor], flops: Double = 0,
+        dependsOnMicrostep: Bool = false,
+        _ function: @escaping (OpaquePointer?, UnsafePointer<Arguments>?) -> forja_status,
+        workspace: ((OpaquePointer?, UnsafePointer<Arguments>?) -> UInt64)? = nil,
+        arguments: @escaping (Binding) -> Arguments
+    ) {
+        let map = substitution
+        let place = { (tensor: Tensor) in map[tensor.storage] ?? tensor.storage }
+        dispatches.append(
+            Dispatch(
+                name: name, reads: reads.map(place), writes: writes.map(place), flops: flops,
+                bytes: Double((reads + writes).reduce(0) { $0 + $1.byteCount }),
+                isRecomputed: false, dependsOnMicrostep: dependsOnMicrostep,
+                workspaceByteCount: { binding, device in
+                    guard let workspace else { return 0 }
+                    let values = arguments(binding.substituting(map))
+                    return withUnsafePointer(to: values) {
+                        Int(clamping: workspace(device.handle, $0))
+                    }
+                },
+                prepare: { binding in
+                    let values = arguments(binding.substituting(map))
+                    return { queue in withUnsafePointer(to: values) { function(queue, $0) } }
+                }))
+    }
+
+    /// Adds the rule that `backward()` runs in this place of the reverse order.
+    package func onBackward(_ apply: @escaping () throws(ForjaError) -> Void) {
+        rules.append(BackwardRule(block: openBlock, apply: apply))
+    }
+
+    /// Groups what `body` records into a block, the unit of recomputation. Blocks do not nest.
+    public func block<Result>(
+        _ name: String, _ body: () throws(ForjaError) -> Result
+    ) throws(ForjaError) -> Result {
+        precondition(openBlock == nil, "blocks do not nest")
+        let start = dispatches.count
+        openBlock = blocks.count
+        blocks.append(Block(name: name, dispatches: start..<start))
+        defer {
+            blocks[openBlock!] = Block(name: name, dispatches: start..<dispatches.count)
+            openBlock = nil
+        }
+        return try body()
+    }
+
+    // MARK: Gradients
+
+    /// Names the variable that collects a parameter's gradient over several microsteps. Without one the
+    /// gradient is transient and lives from its first contribution to its last use in this graph.
+    package func collectGradient(of parameter: Tensor, in variable: Variable) {
+        parameterGradients[parameter.storage] = variable
+    }
+
+    /// The gradient of `tensor` as far as it has been recorded; `nil` when nothing flows into it.
+    package func gradient(of tensor: Tensor) -> Tensor? { gradients[tensor]?.tensor }
+
+    /// Where a rule writes its contribution to the gradient of `tensor`.
+    ///
+    /// - Parameter dtype: Type of a new gradient: parameters pass float32, activations their own.
+    package func gradientTarget(for tensor: Tensor, dtype: DType) -> GradientTarget {
+        if let existing = gradients[tensor] {
+            precondition(!existing.isBorrowed, "a lent gradient cannot take a second contribution")
+            return GradientTarget(tensor: existing.tensor, accumulation: .add)
+        }
+        if let variable = parameterGradients[tensor.storage] {
+            let target = self.tensor(variable)
+            gradients[tensor] = Gradient(tensor: target, isBorrowed: false)
+            return GradientTarget(tensor: target, accumulation: .addAfterFirstMicrostep)
+        }
+        let target = transient("gradient of \(storages[tensor.storage].name)", tensor.shape, dtype)
+        gradients[tensor] = Gradient(tensor: target, isBorrowed: false)
+        return GradientTarget(tensor: target, accumulation: .overwrite)
+    }
+
+    /// Makes `gradient` the gradient of `tensor` without copying. `isBorrowed`: it belongs to another tensor too.
+    package func adoptGradient(_ gradient: Tensor, for tensor: Tensor, isBorrowed: Bool) {
+        precondition(gradients[tensor] == nil, "the gradient has contributions already")
+        gradients[tensor] = Gradient(tensor: gradient, isBorrowed: isBorrowed)
+    }
+
+    /// Runs the backward rules from last to first. Call once, after the loss has been recorded.
+    public func backward() throws(ForjaError) {
+        let pending = rules
+        rules = []
+        var recomputedBlock: Int?
+        for rule in pending.reversed() {
+            if recompute == .block, let block = rule.block, block != recomputedBlock {
+                recomputeForward(of: blocks[block])
+                recomputedBlock = block
+            }
+            try rule.apply()
+            if rule.block == nil { substitution = [:] }
+        }
+        substitution = [:]
+        dropUnreadRecomputation()
+    }
+
+    /// Records a block's forward dispatches again, into fresh storages that its backward rules then read.
+    private func recomputeForward(of block: Block) {
+        substitution = [:]
+        for dispatch in dispatches[block.dispatches] {
+            for index in dispatch.writes {
+                guard case .transient = storages[index].kind, substitution[index] == nil else {
+                    continue
+                }
+                storages.append(storages[index])
+                substitution[index] = storages.count - 1
+            }
+            let map = substitution
+            dispatches.append(
+                Dispatch(
+                    name: dispatch.name, reads: dispatch.reads.map { map[$0] ?? $0 },
+                    writes: dispatch.writes.map { map[$0] ?? $0 }, flops: dispatch.flops,
+                    bytes: dispatch.bytes, isRecomputed: true,
+                    dependsOnMicrostep: dispatch.dependsOnMicrostep,
+                    workspaceByteCount: { binding, device in
+                        dispatch.workspaceByteCount(binding.substituting(map), device)
+                    },
+                    prepare: { dispatch.prepare($0.substituting(map)) }))
+        }
+    }
+
+    /// Drops recomputed dispatches whose results nobody reads, such as a block's last sum.
+    private func dropUnreadRecomputation() {
+        var needed = Set<Int>()
+        var kept: [Dispatch] = []
+        for dispatch in dispatches.reversed() {
+            if dispatch.isRecomputed, needed.isDisjoint(with: dispatch.writes) { continue }
+            needed.formUnion(dispatch.reads)
+            kept.append(dispatch)
+        }
+        dispatches = kept.reversed()
+    }
+}
+
+/// Resolves tensors to addresses for one way of running a graph.
+package struct Binding {
+    /// Buffer and first byte of each storage.
+    let places: [(buffer: OpaquePointer?, byteOffset: Int)]
+    let isFirstMicrostep: Bool
+    private var map: [Int: Int] = [:]
+
+    init(places: [(buffer: OpaquePointer?, byteOffset: Int)], isFirstMicrostep: Bool) {
+        self.places = places
+        self.isFirstMicrostep = isFirstMicrostep
+    }
+
+    /// Maps storages through `map` before those maps already there.
+    func substituting(_ map: [Int: Int]) -> Binding {
+        guard !map.isEmpty else { return self }
+        var copy = self
+        copy.map = map.mapValues { self.map[$0] ?? $0 }
+        for (from, to) in self.map where copy.map[from] == nil { copy.map[from] = to }
+        return copy
+    }
+
+    subscript(tensor: Tensor) -> forja_span {
+        let place = places[map[tensor.storage] ?? tensor.storage]
+        return forja_span(
+            buffer: place.buffer,
+            offset: UInt64(place.byteOffset / tensor.dtype.byteCount + tensor.offset))
+    }
+
+    subscript(tensor: Tensor?) -> forja_span {
+        guard let tensor else { return forja_span(buffer: nil, offset: 0) }
+        return self[tensor]
+    }
+
+    func accumulates(_ accumulation: Accumulation) -> Bool {
+        switch accumulation {
+        case .overwrite: false
+        case .add: true
+        case .addAfterFirstMicrostep: !isFirstMicrostep
+        }
+    }
+}
