@@ -1,0 +1,69 @@
+import ForjaCore
+import ForjaNN
+import ForjaRuntime
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+extension LlamaModel {
+    /// Fills every parameter from a seed: norms with 1, matrices with N(0, σ²), σ the configuration's initial range;
+    /// the two projections that write into the residual stream with σ / √(2L) (Radford and others, 2019, §2.3).
+    ///
+    /// A number depends on seed, parameter and place alone, not on the order or number of threads.
+    public func initialize(seed: UInt64, on queue: Queue) throws(ForjaError) {
+        let sigma = configuration.initializerRange
+        let residualSigma = sigma / Float(2 * configuration.layers).squareRoot()
+        for (index, parameter) in parameters.enumerated() {
+            let writesResidual =
+                parameter.name.hasSuffix("attention_output") || parameter.name.hasSuffix("down")
+            let values =
+                parameter.isMatrix
+                ? normalValues(
+                    count: parameter.shape.elementCount,
+                    standardDeviation: writesResidual ? residualSigma : sigma,
+                    random: CounterRandom(seed: seed, purpose: .weights, stream: UInt32(index)))
+                : [Float](repeating: 1, count: parameter.shape.elementCount)
+            try write(values, to: parameter, on: queue)
+        }
+    }
+
+    /// Writes a parameter's float32 values to its master and to the copy kernels read.
+    package func write(
+        _ values: [Float], to parameter: Parameter, on queue: Queue
+    ) throws(ForjaError) {
+        if parameter.master !== parameter.compute {
+            try parameter.master.write(values, on: queue)
+        }
+        if parameter.compute.dtype == .float32 {
+            try parameter.compute.write(values, on: queue)
+        } else {
+            try parameter.compute.write(values.map(bfloat16Bits), on: queue)
+        }
+    }
+}
+
+/// Upper half of a float32, rounded to nearest even; NaN stays NaN.
+package func bfloat16Bits(_ value: Float) -> UInt16 {
+    let bits = value.bitPattern
+    if value.isNaN { return UInt16(truncatingIfNeeded: bits >> 16) | 0x40 }
+    return UInt16(truncatingIfNeeded: (bits &+ 0x7fff &+ ((bits >> 16) & 1)) >> 16)
+}
+
+/// Normal numbers by the Box-Muller transform, two from each counter value.
+func normalValues(count: Int, standardDeviation: Float, random: CounterRandom) -> [Float] {
+    [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
+        for pair in 0..<((count + 1) / 2) {
+            let words = random.words(at: UInt64(pair))
+            // (0, 1]: the logarithm never sees zero.
+            let u = (Double(words.x) + 1) * 0x1p-32
+            let angle = 2 * Double.pi * Double(words.y) * 0x1p-32
+            let radius = (-2 * log(u)).squareRoot() * Double(standardDeviation)
+            buffer[2 * pair] = Float(radius * cos(angle))
+            if 2 * pair + 1 < count { buffer[2 * pair + 1] = Float(radius * sin(angle)) }
+        }
+        initialized = count
+    }
+}
