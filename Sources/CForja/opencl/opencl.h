@@ -1,6 +1,8 @@
 /// The OpenCL half of the engine: the loader's table of entry points, an open device, programs and launches.
 #pragma once
 
+// The engine calls OpenCL 1.2 and nothing later, so that every driver will do.
+#define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
 
 #include "../internal.h"

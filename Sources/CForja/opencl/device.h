@@ -1,0 +1,76 @@
+/// What the files of opencl/ know of a device.
+#pragma once
+
+#include <pthread.h>
+
+#include "loader.h"
+
+/// A device found on a platform and not opened.
+typedef struct forja__opencl_entry {
+    cl_platform_id platform;
+    cl_device_id id;
+} forja__opencl_entry;
+
+/// Every usable device in discovery order: platforms as the loader lists them, devices as each platform does.
+/// Looked up once per process; borrowed.
+size_t forja__opencl_discover(const forja__opencl_entry **out);
+
+typedef struct forja__program forja__program; /// opencl/program.c
+typedef struct forja__kernel forja__kernel;   /// opencl/program.c
+enum { FORJA__KERNEL_BUCKETS = 64 };
+
+struct forja__opencl_device {
+    cl_platform_id platform;
+    cl_device_id id;
+    cl_context context;
+    /// Device, driver and platform with their versions, one per line: part of every cache key.
+    char identity[1280];
+    uint64_t max_work_group;
+
+    /// Guards the two lists, and a build: two threads that want one program wait for one build.
+    pthread_mutex_t program_lock;
+    forja__program *programs;
+    forja__kernel *kernels[FORJA__KERNEL_BUCKETS];
+    _Atomic uint64_t kernel_count;
+
+    /// A kernel object holds one set of arguments for every queue of the device, so setting them and
+    /// enqueueing is one critical section.
+    pthread_mutex_t launch_lock;
+};
+
+/// Fills everything but the probed capabilities.
+forja_status forja__opencl_describe(forja_device_info *out, const forja__opencl_entry *entry);
+
+/// Opens `entry` into `device`, whose info is filled; undoes what it did on failure.
+forja_status forja__opencl_device_open(forja_device *device, const forja__opencl_entry *entry);
+void forja__opencl_device_close(forja_device *device);
+
+/// Runs the capability probes and sets has_fp16, has_fp64 and has_subgroups. A probe that does not compile, run
+/// or give the expected number is a missing capability, never an error.
+void forja__opencl_probe(forja_device *device);
+
+/// Releases the programs and kernels of forja__kernel_get.
+void forja__programs_free(forja__opencl_device *opencl);
+
+/// Memory and queues.
+forja_status forja__opencl_buffer_create(forja_buffer *buffer);
+void forja__opencl_buffer_free(forja_buffer *buffer);
+forja_status forja__opencl_buffer_write(forja_queue *queue, forja_buffer *buffer, uint64_t offset,
+                                        const void *source, uint64_t size);
+forja_status forja__opencl_buffer_read(forja_queue *queue, void *destination,
+                                       const forja_buffer *buffer, uint64_t offset, uint64_t size);
+forja_status forja__opencl_buffer_copy(forja_queue *queue, forja_buffer *destination,
+                                       uint64_t destination_offset, const forja_buffer *source,
+                                       uint64_t source_offset, uint64_t size);
+forja_status forja__opencl_buffer_fill(forja_queue *queue, forja_buffer *buffer, uint64_t offset,
+                                       uint64_t size, uint8_t byte);
+forja_status forja__opencl_queue_create(forja_queue *queue);
+void forja__opencl_queue_free(forja_queue *queue);
+forja_status forja__opencl_queue_finish(forja_queue *queue);
+
+/// "CL_OUT_OF_RESOURCES" for -5; "unknown code" for what OpenCL 1.2 does not list.
+const char *forja__opencl_code_name(cl_int code);
+
+/// Records that `call` failed with `code` on `device_name` and what to do about it: FORJA_ERROR_OUT_OF_MEMORY for
+/// the codes that mean it, else FORJA_ERROR_DEVICE.
+forja_status forja__opencl_fail(cl_int code, const char *call, const char *device_name);

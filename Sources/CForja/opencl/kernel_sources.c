@@ -1,0 +1,179 @@
+// The kernel files as text, embedded when the engine is compiled.
+#define _GNU_SOURCE
+#include "kernel_sources.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../sha256.h"
+
+static const char common[] = {
+#embed "../../../kernels/common.cl" suffix(, )
+    0};
+
+static const char matmul[] = {
+#if __has_embed("../../../kernels/matmul.cl")
+#embed "../../../kernels/matmul.cl" suffix(, )
+#endif
+    0};
+static const char attention[] = {
+#if __has_embed("../../../kernels/attention.cl")
+#embed "../../../kernels/attention.cl" suffix(, )
+#endif
+    0};
+static const char log_probability[] = {
+#if __has_embed("../../../kernels/log_probability.cl")
+#embed "../../../kernels/log_probability.cl" suffix(, )
+#endif
+    0};
+static const char embedding[] = {
+#if __has_embed("../../../kernels/embedding.cl")
+#embed "../../../kernels/embedding.cl" suffix(, )
+#endif
+    0};
+static const char rmsnorm[] = {
+#if __has_embed("../../../kernels/rmsnorm.cl")
+#embed "../../../kernels/rmsnorm.cl" suffix(, )
+#endif
+    0};
+static const char rope[] = {
+#if __has_embed("../../../kernels/rope.cl")
+#embed "../../../kernels/rope.cl" suffix(, )
+#endif
+    0};
+static const char swiglu[] = {
+#if __has_embed("../../../kernels/swiglu.cl")
+#embed "../../../kernels/swiglu.cl" suffix(, )
+#endif
+    0};
+static const char add[] = {
+#if __has_embed("../../../kernels/add.cl")
+#embed "../../../kernels/add.cl" suffix(, )
+#endif
+    0};
+static const char softmax[] = {
+#if __has_embed("../../../kernels/softmax.cl")
+#embed "../../../kernels/softmax.cl" suffix(, )
+#endif
+    0};
+static const char cast[] = {
+#if __has_embed("../../../kernels/cast.cl")
+#embed "../../../kernels/cast.cl" suffix(, )
+#endif
+    0};
+static const char reduce[] = {
+#if __has_embed("../../../kernels/reduce.cl")
+#embed "../../../kernels/reduce.cl" suffix(, )
+#endif
+    0};
+static const char adamw[] = {
+#if __has_embed("../../../kernels/adamw.cl")
+#embed "../../../kernels/adamw.cl" suffix(, )
+#endif
+    0};
+static const char cache[] = {
+#if __has_embed("../../../kernels/cache.cl")
+#embed "../../../kernels/cache.cl" suffix(, )
+#endif
+    0};
+
+static const struct {
+    const char *name, *text;
+} sources[FORJA__SOURCE_COUNT] = {
+    [FORJA__SOURCE_MATMUL] = {"matmul.cl", matmul},
+    [FORJA__SOURCE_ATTENTION] = {"attention.cl", attention},
+    [FORJA__SOURCE_LOG_PROBABILITY] = {"log_probability.cl", log_probability},
+    [FORJA__SOURCE_EMBEDDING] = {"embedding.cl", embedding},
+    [FORJA__SOURCE_RMSNORM] = {"rmsnorm.cl", rmsnorm},
+    [FORJA__SOURCE_ROPE] = {"rope.cl", rope},
+    [FORJA__SOURCE_SWIGLU] = {"swiglu.cl", swiglu},
+    [FORJA__SOURCE_ADD] = {"add.cl", add},
+    [FORJA__SOURCE_SOFTMAX] = {"softmax.cl", softmax},
+    [FORJA__SOURCE_CAST] = {"cast.cl", cast},
+    [FORJA__SOURCE_REDUCE] = {"reduce.cl", reduce},
+    [FORJA__SOURCE_ADAMW] = {"adamw.cl", adamw},
+    [FORJA__SOURCE_CACHE] = {"cache.cl", cache},
+};
+
+/// The override directory; NULL without one.
+static const char *override_directory(void) {
+    const char *directory = getenv("FORJA_KERNELS");
+    return directory && *directory ? directory : NULL;
+}
+
+/// Text of `directory`/`name`, or of `embedded` where the directory has no such file.
+static forja_status read_text(char **out, const char *name, const char *embedded) {
+    const char *directory = override_directory();
+    char path[4096];
+    FILE *stream = NULL;
+    if (directory) {
+        snprintf(path, sizeof path, "%s/%s", directory, name);
+        stream = fopen(path, "re");
+        if (!stream && errno != ENOENT)
+            return forja__fail(FORJA_ERROR_UNAVAILABLE,
+                               "%s could not be opened: %s; correct or unset FORJA_KERNELS", path,
+                               strerror(errno));
+    }
+    if (!stream) {
+        *out = strdup(embedded);
+        return *out ? FORJA_OK
+                    : forja__fail(FORJA_ERROR_OUT_OF_MEMORY,
+                                  "no memory for the text of %s; free memory on the machine", name);
+    }
+    size_t size = 0, length;
+    *out = NULL;
+    FILE *text = open_memstream(out, &size);
+    char block[4096];
+    while (text && (length = fread(block, 1, sizeof block, stream)) > 0)
+        fwrite(block, 1, length, text);
+    const bool is_read = text && !ferror(stream);
+    fclose(stream);
+    if (text && fclose(text) == 0 && is_read)
+        return FORJA_OK;
+    free(*out);
+    return forja__fail(FORJA_ERROR_UNAVAILABLE,
+                       "%s could not be read; correct or unset FORJA_KERNELS", path);
+}
+
+forja_status forja__kernel_source(char **out, forja__source source) {
+    const char *name = sources[source].name;
+    char *prefix = NULL, *text = NULL;
+    forja_status status = read_text(&prefix, "common.cl", common);
+    if (status == FORJA_OK)
+        status = read_text(&text, name, sources[source].text);
+    if (status == FORJA_OK) {
+        // The compiler's log then counts lines as the files do.
+        if (asprintf(out, "#line 1 \"common.cl\"\n%s\n#line 1 \"%s\"\n%s", prefix, name, text) < 0)
+            status = forja__fail(FORJA_ERROR_OUT_OF_MEMORY,
+                                 "no memory for the text of %s; free memory on the machine", name);
+    }
+    free(prefix);
+    free(text);
+    return status;
+}
+
+const char *forja__kernel_source_name(forja__source source) { return sources[source].name; }
+
+static char kernels_hash[FORJA__SHA256_HEX_BYTES];
+
+static void hash_kernels(void) {
+    forja__sha256 hash;
+    forja__sha256_start(&hash);
+    forja__sha256_add_text(&hash, common);
+    for (int i = 0; i < FORJA__SOURCE_COUNT; i++) {
+        forja__sha256_add_text(&hash, sources[i].name);
+        forja__sha256_add_text(&hash, sources[i].text);
+    }
+    uint8_t digest[FORJA__SHA256_BYTES];
+    forja__sha256_finish(&hash, digest);
+    forja__sha256_hex(digest, kernels_hash);
+}
+
+const char *forja_kernels_hash(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, hash_kernels);
+    return kernels_hash;
+}

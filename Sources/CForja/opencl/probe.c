@@ -1,0 +1,117 @@
+// Capability probes: each compiles a small kernel, runs it and looks at the number.
+#include <stdlib.h>
+
+#include "binary_cache.h"
+#include "program.h"
+
+typedef struct probe {
+    const char *name, *text, *options;
+    float expected;
+} probe;
+
+// A probe compiles everywhere: where the compiler itself knows nothing of a capability the kernel only
+// gives the wrong number, because some drivers print the errors of a failed build. The exception is
+// half on NVIDIA, which its compiler takes while leaving cl_khr_fp16, which the pragma needs, undefined.
+static const probe fp16 = {
+    "fp16 probe",
+    "#if defined(__NV_CL_C_VERSION) && !defined(cl_khr_fp16)\n"
+    "#define cl_khr_fp16\n"
+    "#endif\n"
+    "#ifdef cl_khr_fp16\n"
+    "#pragma OPENCL EXTENSION cl_khr_fp16 : enable\n"
+    "__kernel void probe(__global float *out) {\n"
+    "    half x = (half)out[0] + (half)0.0009765625f;\n" // 1 + 2^-10: the last bit of a half
+    "    out[0] = (float)(x * x);\n" // 1 + 2^-9 + 2^-20 rounds to 1 + 2^-9
+    "}\n"
+    "#else\n"
+    "__kernel void probe(__global float *out) { out[0] = 0.0f; }\n"
+    "#endif\n",
+    "-cl-std=CL1.2", 1.001953125f};
+
+static const probe fp64 = {
+    "fp64 probe",
+    "#ifdef cl_khr_fp64\n"
+    "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"
+    "__kernel void probe(__global float *out) {\n"
+    "    double x = (double)out[0] + 1e-12;\n" // lost in a float
+    "    out[0] = (x - 1.0) * 1e12 > 0.5 ? 2.0f : 3.0f;\n"
+    "}\n"
+    "#else\n"
+    "__kernel void probe(__global float *out) { out[0] = 0.0f; }\n"
+    "#endif\n",
+    "-cl-std=CL1.2", 2.0f};
+
+static const probe subgroups = {
+    "sub-group probe",
+    "#if defined(cl_khr_subgroups) || defined(cl_intel_subgroups) || "
+    "defined(__opencl_c_subgroups)\n"
+    "#ifdef cl_khr_subgroups\n"
+    "#pragma OPENCL EXTENSION cl_khr_subgroups : enable\n"
+    "#endif\n"
+    "__kernel void probe(__global float *out) {\n"
+    "    float sum = sub_group_reduce_add(out[0]);\n"
+    "    if (get_sub_group_id() == 0 && get_sub_group_local_id() == 0)\n"
+    "        out[0] = sum == (float)get_sub_group_size() ? 2.0f : 3.0f;\n"
+    "}\n"
+    "#else\n"
+    "__kernel void probe(__global float *out) { out[0] = 0.0f; }\n"
+    "#endif\n",
+    "-cl-std=CL2.0", 2.0f};
+
+static bool runs(forja_device *device, cl_program program, float expected) {
+    const forja__opencl_api *cl = forja__opencl();
+    const forja__opencl_device *opencl = device->opencl;
+    cl_int code;
+    cl_kernel kernel = cl->clCreateKernel(program, "probe", &code);
+    if (code != CL_SUCCESS)
+        return false;
+    float value = 1.0f;
+    cl_command_queue queue = cl->clCreateCommandQueue(opencl->context, opencl->id, 0, &code);
+    cl_mem memory = cl->clCreateBuffer(opencl->context, CL_MEM_READ_WRITE, sizeof value, NULL, &code);
+    const size_t one = 1;
+    bool is_done =
+        queue && memory &&
+        cl->clEnqueueWriteBuffer(queue, memory, CL_TRUE, 0, sizeof value, &value, 0, NULL, NULL) ==
+            CL_SUCCESS &&
+        cl->clSetKernelArg(kernel, 0, sizeof memory, &memory) == CL_SUCCESS &&
+        cl->clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &one, &one, 0, NULL, NULL) ==
+            CL_SUCCESS &&
+        cl->clEnqueueReadBuffer(queue, memory, CL_TRUE, 0, sizeof value, &value, 0, NULL, NULL) ==
+            CL_SUCCESS;
+    if (memory)
+        cl->clReleaseMemObject(memory);
+    if (queue)
+        cl->clReleaseCommandQueue(queue);
+    cl->clReleaseKernel(kernel);
+    return is_done && value == expected;
+}
+
+/// The answer is cached like a binary: a failing compile would be repeated at every start otherwise.
+static bool passes(forja_device *device, const probe *probe) {
+    uint8_t key[FORJA__SHA256_BYTES];
+    forja__program_key(key, device->opencl, probe->text, probe->name);
+    void *bytes;
+    size_t size;
+    if (forja__binary_cache_load(&bytes, &size, key)) {
+        const bool answer = size == 1 && *(const uint8_t *)bytes == 1;
+        free(bytes);
+        return answer;
+    }
+    cl_program program;
+    char *log;
+    bool answer = false;
+    if (forja__program_build(&program, &log, device->opencl, probe->text, probe->options) ==
+        CL_SUCCESS) {
+        answer = runs(device, program, probe->expected);
+        forja__opencl()->clReleaseProgram(program);
+    }
+    free(log);
+    forja__binary_cache_store(key, &(uint8_t){answer}, 1);
+    return answer;
+}
+
+void forja__opencl_probe(forja_device *device) {
+    device->info.has_fp16 = passes(device, &fp16);
+    device->info.has_fp64 = passes(device, &fp64);
+    device->info.has_subgroups = passes(device, &subgroups);
+}

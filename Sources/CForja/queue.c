@@ -1,0 +1,69 @@
+// Queues and their workspace.
+#include <stdlib.h>
+
+#include "opencl/device.h"
+
+forja_status forja_queue_create(forja_queue **out, forja_device *device) {
+    if (!out || !device)
+        return forja__fail(FORJA_ERROR_INVALID_ARGUMENT, "forja_queue_create: %s is NULL",
+                           out ? "device" : "out");
+    *out = NULL;
+    forja_queue *queue = calloc(1, sizeof *queue);
+    if (!queue)
+        return forja__fail(FORJA_ERROR_OUT_OF_MEMORY,
+                           "no memory for a queue; free memory on the machine");
+    queue->device = device;
+    if (device->opencl) {
+        forja_status status = forja__opencl_queue_create(queue);
+        if (status != FORJA_OK) {
+            free(queue);
+            return status;
+        }
+    }
+    *out = queue;
+    return FORJA_OK;
+}
+
+void forja_queue_free(forja_queue *queue) {
+    if (!queue)
+        return;
+    if (queue->command_queue)
+        forja__opencl_queue_free(queue);
+    forja_buffer_free(queue->workspace);
+    free(queue);
+}
+
+forja_status forja_queue_finish(forja_queue *queue) {
+    if (!queue)
+        return forja__fail(FORJA_ERROR_INVALID_ARGUMENT, "forja_queue_finish: queue is NULL");
+    return queue->command_queue ? forja__opencl_queue_finish(queue) : FORJA_OK;
+}
+
+forja_status forja_queue_reserve_workspace(forja_queue *queue, uint64_t size_bytes) {
+    if (!queue)
+        return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
+                           "forja_queue_reserve_workspace: queue is NULL");
+    if (size_bytes == 0 || (queue->workspace && queue->workspace->size_bytes >= size_bytes))
+        return FORJA_OK;
+    // Whole blocks, so that a run of slowly growing requests does not allocate each time.
+    const uint64_t block = 64 << 10;
+    if (size_bytes <= UINT64_MAX - block)
+        size_bytes = (size_bytes + block - 1) / block * block;
+    // Freed before the larger one is made, so that the peak is the larger one alone; what was queued
+    // may still read it.
+    FORJA__TRY(forja_queue_finish(queue));
+    forja_buffer_free(queue->workspace);
+    queue->workspace = NULL;
+    return forja_buffer_create(&queue->workspace, queue->device, size_bytes);
+}
+
+forja_status forja__queue_workspace(forja_buffer **out, forja_queue *queue, uint64_t size_bytes) {
+    *out = NULL;
+    FORJA__TRY(forja_queue_reserve_workspace(queue, size_bytes));
+    *out = queue->workspace;
+    return FORJA_OK;
+}
+
+uint64_t forja_queue_launch_count(const forja_queue *queue) {
+    return queue ? queue->launch_count : 0;
+}
