@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# What a reviewer would otherwise look for by hand: formatting, warnings, memory errors, undefined
+# behaviour, data races between the engine's threads.
+source "$(dirname "$0")/common.sh"
+
+say "swift format"
+"$SWIFT" format lint --strict --parallel --recursive --configuration .swift-format \
+    Package.swift Sources Tests
+
+say "clang-format"
+if command -v clang-format >/dev/null; then
+    git ls-files -z '*.c' '*.h' | xargs -0 -r clang-format --dry-run --Werror
+else
+    echo "clang-format is absent: C formatting was not checked"
+fi
+
+say "shell syntax"
+for script in .ci/run .ci/*.sh; do bash -n "$script"; done
+
+say "release build, warnings as errors (Package.swift)"
+"$SWIFT" build -c release --product forja
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+say "C engine with address and undefined-behaviour sanitizers"
+.ci/sanitizer-build.sh "$work/address" -fsanitize=address,undefined -fno-sanitize-recover=all \
+    -fno-omit-frame-pointer
+"$work/address" host
+say "C engine with the thread sanitizer"
+.ci/sanitizer-build.sh "$work/thread" -fsanitize=thread
+TSAN_OPTIONS=halt_on_error=1 "$work/thread" host
+say "check passed"

@@ -1,0 +1,30 @@
+# Short commands for people and for CI; the work is in .ci/*.sh. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help deps build quickstart test check oclgrind clean
+
+export SWIFT ?= swift
+export PROMPT ?= ROMEO:
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## install what is missing (OpenBLAS, OpenCL headers, PoCL, Oclgrind); quick when all is there
+	@.ci/deps.sh
+
+build: ## build the release binary, .build/release/forja
+	$(SWIFT) build -c release --product forja
+
+quickstart: deps build ## train recipes/quickstart.yaml in a fresh run directory, then generate text after PROMPT
+	@.ci/quickstart.sh
+
+test: deps ## every test on the CPU and on PoCL, a subset under Oclgrind; skips are counted
+	@.ci/test.sh
+
+check: deps ## formatting, warnings as errors, address and undefined-behaviour sanitizers
+	@.ci/check.sh
+
+oclgrind: deps ## every kernel on small shapes in Oclgrind: races, bad addresses, uninitialised reads
+	@.ci/oclgrind.sh
+
+clean: ## remove build outputs; run directories stay
+	rm -rf .build
