@@ -1,0 +1,199 @@
+import ForjaCore
+import ForjaFormats
+import ForjaNN
+import ForjaRuntime
+
+/// How Hugging Face's tensors lie in the model's parameters: a fused projection is several of them, one under another.
+struct LlamaCheckpointMap {
+    /// One tensor of a checkpoint: rows of a parameter.
+    struct Piece {
+        /// `model.layers.0.self_attn.q_proj.weight`
+        let name: String
+        let parameter: Parameter
+        /// First element within the parameter.
+        let offset: Int
+        let shape: Shape
+    }
+
+    let pieces: [Piece]
+    /// Names that may stand in a file and say nothing new.
+    private let ignorable: Set<String>
+
+    init(_ model: LlamaModel) {
+        let c = model.configuration
+        var pieces: [Piece] = []
+        func add(_ name: String, _ parameter: Parameter, rows: Range<Int>? = nil) {
+            let width = parameter.shape.width
+            let isMatrix = parameter.shape.dimensionCount == 2
+            pieces.append(
+                Piece(
+                    name: name, parameter: parameter, offset: (rows?.lowerBound ?? 0) * width,
+                    shape: isMatrix ? [rows?.count ?? parameter.shape[0], width] : [width]))
+        }
+        add("model.embed_tokens.weight", model.embedding)
+        for (index, layer) in model.layers.enumerated() {
+            let prefix = "model.layers.\(index)"
+            let query = c.heads * c.headWidth
+            let key = query + c.keyValueHeads * c.headWidth
+            add("\(prefix).input_layernorm.weight", layer.attentionNorm)
+            add("\(prefix).self_attn.q_proj.weight", layer.attentionFused, rows: 0..<query)
+            add("\(prefix).self_attn.k_proj.weight", layer.attentionFused, rows: query..<key)
+            add(
+                "\(prefix).self_attn.v_proj.weight", layer.attentionFused,
+                rows: key..<c.fusedWidth)
+            add("\(prefix).self_attn.o_proj.weight", layer.attentionOutput)
+            add("\(prefix).post_attention_layernorm.weight", layer.feedForwardNorm)
+            add("\(prefix).mlp.gate_proj.weight", layer.gateUp, rows: 0..<c.feedForwardWidth)
+            add(
+                "\(prefix).mlp.up_proj.weight", layer.gateUp,
+                rows: c.feedForwardWidth..<(2 * c.feedForwardWidth))
+            add("\(prefix).mlp.down_proj.weight", layer.down)
+        }
+        add("model.norm.weight", model.finalNorm)
+        if !c.tiesEmbeddings { add("lm_head.weight", model.head) }
+        self.pieces = pieces
+        ignorable = c.tiesEmbeddings ? ["lm_head.weight"] : []
+    }
+
+    /// Refuses a file whose tensors are not this model's, naming file and tensor.
+    func check(_ directory: SafetensorsDirectory) throws(ForjaError) {
+        for piece in pieces {
+            let tensor = try directory.tensor(named: piece.name)
+            guard tensor.shape == piece.shape else {
+                throw ForjaError(
+                    .damagedFile,
+                    "\(try directory.file(holding: piece.name).path): tensor \(piece.name) is "
+                        + "\(tensor.shape), and config.json makes it \(piece.shape)",
+                    fix: "check that config.json and the weights belong to one model")
+            }
+            guard [.f32, .bf16, .f16].contains(tensor.dtype) else {
+                throw ForjaError(
+                    .damagedFile,
+                    "\(try directory.file(holding: piece.name).path): tensor \(piece.name) is "
+                        + "\(tensor.dtype.rawValue); F32, BF16 and F16 are read",
+                    fix: "convert the checkpoint to one of these")
+            }
+        }
+        let known = Set(pieces.map(\.name)).union(ignorable)
+        let foreign = directory.tensors.map(\.name)
+            .filter { !known.contains($0) && !$0.hasSuffix(".rotary_emb.inv_freq") }
+        if let name = foreign.min() {
+            throw ForjaError(
+                .damagedFile,
+                "\(try directory.file(holding: name).path): tensor \(name) has no place in a "
+                    + "Llama of \(try layerCount(directory)) layers without biases",
+                fix: "use a Llama checkpoint (model_type llama)")
+        }
+    }
+
+    private func layerCount(_ directory: SafetensorsDirectory) throws(ForjaError) -> Int {
+        pieces.count { $0.name.hasSuffix(".q_proj.weight") }
+    }
+}
+
+extension LlamaModel {
+    /// Fills the parameters from a directory of safetensors in Hugging Face layout.
+    ///
+    /// - Throws: `.damagedFile` naming file and tensor when something is missing, foreign or of another shape.
+    public func load(from directory: SafetensorsDirectory, on queue: Queue) throws(ForjaError) {
+        let map = LlamaCheckpointMap(self)
+        try map.check(directory)
+        try allocate(on: queue)
+        for piece in map.pieces {
+            let dtype = try directory.tensor(named: piece.name).dtype
+            try directory.withUnsafeBytes(of: piece.name) { bytes throws(ForjaError) in
+                let values = widened(bytes, dtype: dtype)
+                try write(values, to: piece.parameter, at: piece.offset, on: queue)
+            }
+        }
+    }
+
+    /// Writes the float32 masters as `model.safetensors` in Hugging Face layout.
+    ///
+    /// - Returns: SHA-256 of each tensor's bytes.
+    @discardableResult
+    public func save(
+        to path: String, on queue: Queue
+    ) throws(ForjaError) -> [String: SHA256Digest] {
+        let map = LlamaCheckpointMap(self)
+        let byName = Dictionary(uniqueKeysWithValues: map.pieces.map { ($0.name, $0) })
+        return try SafetensorsWriter.write(
+            map.pieces.map {
+                SafetensorsTensor(name: $0.name, dtype: .f32, shape: $0.shape)
+            }, to: path
+        ) { tensor, emit throws(ForjaError) in
+            let piece = byName[tensor.name]!
+            try piece.parameter.master.forEachChunk(
+                from: piece.offset, count: piece.shape.elementCount, on: queue, emit)
+        }
+    }
+
+    /// Bytes of the weights file without its header.
+    public var checkpointByteCount: Int { configuration.parameterCount * 4 }
+
+    private func write(
+        _ values: [Float], to parameter: Parameter, at offset: Int, on queue: Queue
+    ) throws(ForjaError) {
+        if parameter.master.dtype == .float32 {
+            try parameter.master.write(values, at: offset, on: queue)
+        }
+        if parameter.compute.dtype == .bfloat16 {
+            try parameter.compute.write(values.map(bfloat16Bits), at: offset, on: queue)
+        }
+    }
+}
+
+extension Variable {
+    /// Hands out a float32 variable's bytes in pieces of at most 16 MB.
+    package func forEachChunk(
+        from start: Int, count: Int, on queue: Queue,
+        _ body: (UnsafeRawBufferPointer) throws(ForjaError) -> Void
+    ) throws(ForjaError) {
+        precondition(dtype == .float32)
+        let chunk = 4_194_304
+        var done = 0
+        while done < count {
+            let values = try read(
+                Float.self, count: min(chunk, count - done), at: start + done, on: queue)
+            try values.withUnsafeBufferPointer { pointer throws(ForjaError) in
+                try body(UnsafeRawBufferPointer(pointer))
+            }
+            done += values.count
+        }
+    }
+}
+
+/// Little-endian F32, BF16 or F16 as float32.
+private func widened(_ bytes: UnsafeRawBufferPointer, dtype: SafetensorsDType) -> [Float] {
+    let count = bytes.count / dtype.byteCount
+    return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
+        for index in 0..<count {
+            switch dtype {
+            case .bf16:
+                let bits = bytes.loadUnaligned(fromByteOffset: index * 2, as: UInt16.self)
+                buffer[index] = Float(bitPattern: UInt32(UInt16(littleEndian: bits)) << 16)
+            case .f16:
+                let bits = bytes.loadUnaligned(fromByteOffset: index * 2, as: UInt16.self)
+                buffer[index] = float16Value(UInt16(littleEndian: bits))
+            default:
+                let bits = bytes.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self)
+                buffer[index] = Float(bitPattern: UInt32(littleEndian: bits))
+            }
+        }
+        initialized = count
+    }
+}
+
+/// IEEE binary16 by its bits; `Float16` is missing from Swift on some platforms.
+package func float16Value(_ bits: UInt16) -> Float {
+    let sign: Float = bits & 0x8000 == 0 ? 1 : -1
+    let exponent = Int(bits >> 10) & 0x1f
+    let fraction = Float(bits & 0x3ff)
+    switch exponent {
+    case 0: return sign * fraction * 0x1p-24
+    case 31: return fraction == 0 ? sign * .infinity : .nan
+    default:
+        return sign * (1 + fraction * 0x1p-10)
+            * Float(sign: .plus, exponent: exponent - 15, significand: 1)
+    }
+}

@@ -1,0 +1,262 @@
+import ForjaCore
+import ForjaModels
+import ForjaNN
+import ForjaRuntime
+import Foundation
+
+/// A checked recipe: what to train, on what, how.
+///
+/// Values come from the file, then `--set`, then the schema's defaults. `resolvedYAML` writes them all, so that a run can
+/// be repeated from its directory.
+public struct Recipe: Sendable {
+    /// File as the user named it.
+    public let file: String
+    /// Every key that has a value, defaults included.
+    public let values: [String: RecipeValue]
+    private let lines: [String: Int]
+
+    /// Reads and checks a recipe file.
+    ///
+    /// - Parameter overrides: `key=value`, applied in order.
+    /// - Throws: `.invalidInput` naming key, file, line and remedy; `.inputOutput` when the file cannot be read.
+    public init(contentsOf file: String, overrides: [String] = []) throws(ForjaError) {
+        guard let data = FileManager.default.contents(atPath: file) else {
+            throw ForjaError(
+                .inputOutput, "the recipe \(file) cannot be read",
+                fix: "check the path; recipes/ holds ready ones")
+        }
+        guard let yaml = String(data: data, encoding: .utf8) else {
+            throw ForjaError(.invalidInput, "\(file) is not UTF-8", fix: "save it as UTF-8")
+        }
+        try self.init(yaml: yaml, file: file, overrides: overrides)
+    }
+
+    /// Checks a recipe given as text; relative paths start from the directory of `file`.
+    public init(
+        yaml: String, file: String, overrides: [String] = []
+    ) throws(ForjaError) {
+        var reader = try RecipeReader(file: file, yaml: yaml)
+        for override in overrides { try reader.set(override) }
+        self.file = file
+        lines = reader.lines
+        var values = reader.values
+        for key in RecipeSchema.keys where values[key.path] == nil {
+            values[key.path] = key.defaultValue
+        }
+        self.values = values
+        try check()
+    }
+
+    // MARK: Values
+
+    private func integer(_ path: String) -> Int? {
+        if case .integer(let value) = values[path] { value } else { nil }
+    }
+    private func number(_ path: String) -> Double? {
+        if case .number(let value) = values[path] { value } else { nil }
+    }
+    private func boolean(_ path: String) -> Bool? {
+        if case .boolean(let value) = values[path] { value } else { nil }
+    }
+    private func string(_ path: String) -> String? {
+        if case .string(let value) = values[path] { value } else { nil }
+    }
+    private func strings(_ path: String) -> [String]? {
+        if case .strings(let value) = values[path] { value } else { nil }
+    }
+
+    public var name: String {
+        string("name")
+            ?? URL(fileURLWithPath: file).deletingPathExtension().lastPathComponent
+    }
+    public var modelSource: String? { string("model.from") }
+    public var tokenizerSource: String? { string("tokenizer.from") }
+    /// What kind of tokenizer to train, when none is given.
+    public var trainedTokenizerKind: String? { string("tokenizer.train.kind") }
+    public var trainedVocabularySize: Int? { integer("tokenizer.train.vocabulary_size") }
+    public var tokenizerFiles: [String] { strings("tokenizer.train.files") ?? trainFiles }
+    public var trainFiles: [String] { strings("data.train") ?? [] }
+    public var validationFiles: [String]? { strings("data.validation") }
+    public var validationFraction: Double { number("data.validation_fraction")! }
+    public var documentMask: Bool { boolean("data.document_mask")! }
+    public var maxSteps: Int { integer("training.max_steps")! }
+    public var batchSize: Int { integer("training.batch_size_sequences")! }
+    public var sequenceLength: Int { integer("training.sequence_length_tokens")! }
+    public var accumulation: Int { integer("training.gradient_accumulation_steps")! }
+    public var seed: UInt64 { UInt64(integer("training.seed")!) }
+    /// Type of activations and of the weights that kernels read.
+    public var computeType: DType { DType(rawValue: string("training.dtype")!)! }
+    public var maxGradientNorm: Float { Float(number("optimizer.max_gradient_norm")!) }
+    public var checkpointEverySteps: Int { integer("checkpoint.every_steps")! }
+    public var keptCheckpoints: Int { integer("checkpoint.keep_last")! }
+    public var evaluationEverySteps: Int { integer("evaluation.every_steps")! }
+    public var evaluationMaxTokens: Int { integer("evaluation.max_tokens")! }
+    public var samplePrompt: String? { string("evaluation.sample_prompt") }
+    public var sampleTokens: Int { integer("evaluation.sample_tokens")! }
+    public var loggingEverySteps: Int { integer("logging.every_steps")! }
+    public var writesTensorBoard: Bool { boolean("logging.tensorboard")! }
+
+    public var stepShape: StepShape {
+        StepShape(
+            sequences: batchSize / accumulation, sequenceLength: sequenceLength,
+            accumulation: accumulation, documentMask: documentMask,
+            recompute: StepGraph.RecomputePolicy(rawValue: string("training.recompute")!)!)
+    }
+
+    public var optimizer: AdamWSettings {
+        AdamWSettings(
+            beta1: Float(number("optimizer.beta1")!), beta2: Float(number("optimizer.beta2")!),
+            epsilon: Float(number("optimizer.epsilon")!),
+            weightDecay: Float(number("optimizer.weight_decay")!),
+            decaysOnlyMatrices: string("optimizer.weight_decay_on") == "matrices")
+    }
+
+    public var schedule: LearningRateSchedule {
+        LearningRateSchedule(
+            kind: LearningRateSchedule.Kind(rawValue: string("schedule.kind")!)!,
+            peak: number("schedule.learning_rate")!,
+            warmupSteps: integer("schedule.warmup_steps")!,
+            decaySteps: integer("schedule.decay_steps")!,
+            minimumRatio: number("schedule.minimum_ratio")!, maxSteps: maxSteps)
+    }
+
+    /// The model's shape for a vocabulary; only without `model.from`.
+    public func modelConfiguration(vocabularySize: Int) throws(ForjaError) -> LlamaConfiguration {
+        let heads = integer("model.heads")!
+        let configuration = LlamaConfiguration(
+            width: integer("model.width")!, layers: integer("model.layers")!, heads: heads,
+            keyValueHeads: integer("model.key_value_heads") ?? heads,
+            headWidth: integer("model.head_width"),
+            feedForwardWidth: integer("model.feed_forward_width")!,
+            vocabularySize: vocabularySize,
+            contextLength: integer("model.context_length") ?? sequenceLength,
+            ropeBase: number("model.rope_base")!,
+            normEpsilon: Float(number("model.norm_epsilon")!),
+            tiesEmbeddings: boolean("model.tie_embeddings")!,
+            initializerRange: Float(number("model.initializer_range")!))
+        do throws(ForjaError) {
+            try configuration.validate(hasExplicitHeadWidth: integer("model.head_width") != nil)
+        } catch {
+            throw located(error, keys: ["model.key_value_heads", "model.heads", "model.width"])
+        }
+        return configuration
+    }
+
+    // MARK: Checks across keys
+
+    private func check() throws(ForjaError) {
+        for path in [
+            "data.train", "training.max_steps", "training.batch_size_sequences",
+            "training.sequence_length_tokens", "schedule.learning_rate",
+        ] where values[path] == nil { throw missing(path) }
+        let shapeKeys = ["model.width", "model.layers", "model.heads", "model.feed_forward_width"]
+        if modelSource == nil {
+            for path in shapeKeys where values[path] == nil {
+                throw missing(path, or: "set model.from to start from a checkpoint")
+            }
+            _ = try modelConfiguration(vocabularySize: trainedVocabularySize ?? 1)
+        } else if let path = shapeKeys.first(where: { values[$0] != nil }) {
+            throw ForjaError(
+                .invalidInput,
+                "model.from and \(path) are both given\(place(path))",
+                fix: "remove one: a checkpoint brings its own shape")
+        }
+        if tokenizerSource == nil, modelSource == nil {
+            guard let kind = trainedTokenizerKind else {
+                throw missing("tokenizer.train.kind", or: "set tokenizer.from")
+            }
+            if kind == "byte_bpe", trainedVocabularySize == nil {
+                throw missing("tokenizer.train.vocabulary_size")
+            }
+        }
+        guard batchSize % accumulation == 0 else {
+            let valid = (1...batchSize).filter { batchSize % $0 == 0 }.map(String.init)
+            throw ForjaError(
+                .invalidInput,
+                "training.gradient_accumulation_steps is \(accumulation) and does not divide "
+                    + "training.batch_size_sequences \(batchSize)"
+                    + place("training.gradient_accumulation_steps"),
+                fix: "use one of \(valid.joined(separator: ", "))")
+        }
+        for path in ["parallel.data", "parallel.tensor"] where integer(path) != 1 {
+            throw ForjaError(
+                .unavailable, "\(path) is \(integer(path)!); this build trains on one device"
+                    + place(path), fix: "set \(path) to 1")
+        }
+    }
+
+    private func missing(_ path: String, or alternative: String? = nil) -> ForjaError {
+        ForjaError(
+            .invalidInput, "\(path) is missing (\(file))",
+            fix: "add it: \(RecipeSchema.byPath[path]!.summary)"
+                + (alternative.map { " Or \($0)." } ?? ""))
+    }
+
+    /// " (recipes/x.yaml:14)", or nothing for a value that no line gave.
+    private func place(_ path: String) -> String {
+        lines[path].map { " (\(file):\($0))" } ?? ""
+    }
+
+    private func located(_ error: ForjaError, keys: [String]) -> ForjaError {
+        var error = error
+        error.message += keys.lazy.map(place).first { !$0.isEmpty } ?? ""
+        return error
+    }
+
+    // MARK: Writing and comparing
+
+    /// The whole recipe with every default and absolute paths, in schema order.
+    public var resolvedYAML: String {
+        var text = ""
+        var open: [Substring] = []
+        for key in RecipeSchema.keys {
+            guard let value = values[key.path] else { continue }
+            let parts = key.path.split(separator: ".")
+            let sections = parts.dropLast()
+            for (depth, section) in sections.enumerated()
+            where depth >= open.count || open[depth] != section {
+                open = Array(open.prefix(depth)) + [section]
+                text += String(repeating: "  ", count: depth) + "\(section):\n"
+            }
+            open = Array(open.prefix(sections.count))
+            text += String(repeating: "  ", count: sections.count)
+            text += "\(parts.last!): \(value.yaml)\n"
+        }
+        return text
+    }
+
+    /// Keys whose values differ from those of `other`, but those that may change on resume.
+    public func keysChanged(since other: Recipe) -> [String] {
+        RecipeSchema.keys
+            .filter { !$0.mayChangeOnResume && $0.path != "name" }
+            .map(\.path).filter { values[$0] != other.values[$0] }
+    }
+}
+
+extension RecipeValue {
+    /// As a YAML flow value; strings as JSON strings, which YAML reads.
+    var yaml: String {
+        switch self {
+        case .integer(let value): "\(value)"
+        case .number(let value): "\(value)"
+        case .boolean(let value): "\(value)"
+        case .string(let value): Self.quoted(value)
+        case .strings(let values): "[" + values.map(Self.quoted).joined(separator: ", ") + "]"
+        }
+    }
+
+    private static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\t": result += "\\t"
+            case "\r": result += "\\r"
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}

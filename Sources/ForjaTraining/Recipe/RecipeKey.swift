@@ -1,0 +1,44 @@
+/// A value of a recipe after checking.
+public enum RecipeValue: Hashable, Sendable {
+    case integer(Int)
+    case number(Double)
+    case boolean(Bool)
+    case string(String)
+    case strings([String])
+}
+
+/// One key of the recipe schema: where it stands, what it takes, what it means.
+public struct RecipeKey: Sendable {
+    public enum Kind: Sendable {
+        case integer(ClosedRange<Int>)
+        case number(ClosedRange<Double>)
+        case boolean
+        case string
+        case choice([String])
+        /// A file or directory, relative to the recipe.
+        case path
+        /// One path or a list of them.
+        case paths
+    }
+
+    /// `training.max_steps`
+    public let path: String
+    public let kind: Kind
+    /// What an absent key means; `nil`: absent stays absent.
+    public let defaultValue: RecipeValue?
+    /// One line for the reference.
+    public let summary: String
+    /// May differ on resume.
+    public let mayChangeOnResume: Bool
+
+    init(
+        _ path: String, _ kind: Kind, _ defaultValue: RecipeValue? = nil,
+        mayChangeOnResume: Bool = false, _ summary: String
+    ) {
+        self.path = path
+        self.kind = kind
+        self.defaultValue = defaultValue
+        self.mayChangeOnResume = mayChangeOnResume
+        self.summary = summary
+    }
+}

@@ -1,0 +1,192 @@
+/// Every key a recipe may have: the one place that names, checks and documents them.
+public enum RecipeSchema {
+    public static let keys: [RecipeKey] = [
+        RecipeKey("name", .string, "Name of the run; the recipe's file name when absent."),
+        RecipeKey(
+            "stage", .choice(["pretrain"]), .string("pretrain"),
+            "What is trained for: pretrain learns next tokens of text."),
+
+        RecipeKey(
+            "model.from", .path,
+            "Directory in Hugging Face layout to start from; excludes the shape keys."),
+        RecipeKey("model.width", .integer(1...1_048_576), "C, model width."),
+        RecipeKey("model.layers", .integer(1...4096), "L, decoder blocks."),
+        RecipeKey("model.heads", .integer(1...65_536), "H, query heads."),
+        RecipeKey(
+            "model.key_value_heads", .integer(1...65_536),
+            "G, key-value heads; divides heads. Absent: as many as heads."),
+        RecipeKey(
+            "model.head_width", .integer(2...256), "D, width of one head. Absent: width / heads."),
+        RecipeKey("model.feed_forward_width", .integer(1...4_194_304), "F, feed-forward width."),
+        RecipeKey(
+            "model.context_length", .integer(1...16_777_216),
+            "Positions the model is made for. Absent: training.sequence_length_tokens."),
+        RecipeKey(
+            "model.tie_embeddings", .boolean, .boolean(true),
+            "Whether the head is the embedding table."),
+        RecipeKey(
+            "model.rope_base", .number(1...1e12), .number(500_000), "Base of rotary positions."),
+        RecipeKey(
+            "model.norm_epsilon", .number(0...1), .number(1e-5), "Added to the mean square."),
+        RecipeKey(
+            "model.initializer_range", .number(0...10), .number(0.02),
+            "Standard deviation of initial weights."),
+
+        RecipeKey(
+            "tokenizer.from", .path,
+            "A tokenizer.json, or a directory with one. Absent with model.from: the model's own."),
+        RecipeKey(
+            "tokenizer.train.kind", .choice(["byte_bpe", "characters"]),
+            "Trains one when no tokenizer is given: byte-level BPE, or the characters seen."),
+        RecipeKey(
+            "tokenizer.train.vocabulary_size", .integer(1...4_194_304),
+            "V for byte_bpe; characters takes what the text has."),
+        RecipeKey(
+            "tokenizer.train.files", .paths, "Text to train it on. Absent: data.train."),
+
+        RecipeKey("data.train", .paths, "Text files, or JSONL with a text field."),
+        RecipeKey(
+            "data.validation", .paths,
+            "Text held out. Absent: the last data.validation_fraction of the tokens."),
+        RecipeKey(
+            "data.validation_fraction", .number(0...0.9), .number(0.1),
+            "Share of the tokens at the end of data.train held out when data.validation is absent."
+        ),
+        RecipeKey(
+            "data.document_mask", .boolean, .boolean(true),
+            "Attention stays inside documents, and the label after an end of text is not trained."),
+
+        RecipeKey(
+            "training.max_steps", .integer(0...1_000_000_000), mayChangeOnResume: true,
+            "Optimizer steps; 0 only saves the start."),
+        RecipeKey(
+            "training.batch_size_sequences", .integer(1...16_777_216),
+            "Sequences of one optimizer step, over all ranks and microsteps."),
+        RecipeKey("training.sequence_length_tokens", .integer(1...16_777_216), "T."),
+        RecipeKey(
+            "training.gradient_accumulation_steps", .integer(1...65_536), .integer(1),
+            "Microsteps a step is split into; divides the batch."),
+        RecipeKey(
+            "training.recompute", .choice(["none", "block"]), .string("none"),
+            "block keeps one activation per block and computes the others again: less memory."),
+        RecipeKey(
+            "training.seed", .integer(0...Int.max), .integer(0),
+            "Decides initial weights and the order of the data."),
+        RecipeKey(
+            "training.dtype", .choice(["f32", "bf16"]), .string("f32"),
+            "Storage of weights' copies and activations; sums and masters are float32."),
+
+        RecipeKey("optimizer.beta1", .number(0...0.999999), .number(0.9), "First moment's decay."),
+        RecipeKey(
+            "optimizer.beta2", .number(0...0.999999), .number(0.95), "Second moment's decay."),
+        RecipeKey("optimizer.epsilon", .number(0...1), .number(1e-8), "Added to the root."),
+        RecipeKey(
+            "optimizer.weight_decay", .number(0...10), .number(0.1),
+            "Decoupled decay, times the learning rate."),
+        RecipeKey(
+            "optimizer.weight_decay_on", .choice(["matrices", "all"]), .string("matrices"),
+            "Whether norms' weights decay too."),
+        RecipeKey(
+            "optimizer.max_gradient_norm", .number(0...1e12), .number(1),
+            "Clips the global norm; 0 clips nothing."),
+
+        RecipeKey(
+            "schedule.kind", .choice(["constant", "cosine", "linear", "wsd"]), .string("cosine"),
+            "How the learning rate falls after warm-up."),
+        RecipeKey("schedule.learning_rate", .number(0...1000), "The peak."),
+        RecipeKey(
+            "schedule.warmup_steps", .integer(0...1_000_000_000), .integer(0), "Linear warm-up."),
+        RecipeKey(
+            "schedule.decay_steps", .integer(0...1_000_000_000), .integer(0),
+            "wsd: steps of the final decay."),
+        RecipeKey(
+            "schedule.minimum_ratio", .number(0...1), .number(0.1),
+            "Last learning rate over the peak."),
+
+        RecipeKey(
+            "parallel.data", .integer(1...65_536), .integer(1), mayChangeOnResume: true,
+            "Data-parallel ranks."),
+        RecipeKey(
+            "parallel.tensor", .integer(1...65_536), .integer(1), mayChangeOnResume: true,
+            "Tensor-parallel ranks."),
+
+        RecipeKey(
+            "checkpoint.every_steps", .integer(0...1_000_000_000), .integer(500),
+            mayChangeOnResume: true, "Saves every so many steps; 0 saves only the end."),
+        RecipeKey(
+            "checkpoint.keep_last", .integer(1...1_000_000), .integer(2), mayChangeOnResume: true,
+            "Older checkpoints are removed once a newer one is whole."),
+
+        RecipeKey(
+            "evaluation.every_steps", .integer(0...1_000_000_000), .integer(250),
+            "Validation loss every so many steps and at the end; 0: only at the end."),
+        RecipeKey(
+            "evaluation.max_tokens", .integer(0...Int.max), .integer(0),
+            "Validation tokens used each time, from the start of the split; 0 uses all."),
+        RecipeKey(
+            "evaluation.sample_prompt", .string,
+            "Text continued after each validation, kept in samples/."),
+        RecipeKey(
+            "evaluation.sample_tokens", .integer(1...1_000_000), .integer(100),
+            "Tokens of such a sample."),
+
+        RecipeKey(
+            "logging.every_steps", .integer(1...1_000_000_000), .integer(1),
+            mayChangeOnResume: true,
+            "Progress lines on a terminal that is not interactive; metrics.jsonl has every step."),
+        RecipeKey(
+            "logging.tensorboard", .boolean, .boolean(true), mayChangeOnResume: true,
+            "Whether TensorBoard event files are written."),
+    ]
+
+    /// Keys by path.
+    static let byPath = Dictionary(uniqueKeysWithValues: keys.map { ($0.path, $0) })
+
+    /// Every section: `training`, `tokenizer.train`.
+    static let sections: Set<String> = {
+        var result = Set<String>()
+        for key in keys {
+            var parts = key.path.split(separator: ".").dropLast()
+            while !parts.isEmpty {
+                result.insert(parts.joined(separator: "."))
+                parts = parts.dropLast()
+            }
+        }
+        return result
+    }()
+
+    /// The valid path nearest to a misspelt one, if any is near: by edits to the whole path or to its last name.
+    public static func nearest(to path: String) -> String? {
+        func last(_ path: String) -> String {
+            path.split(separator: ".").last.map(String.init) ?? path
+        }
+        let candidates = keys.map(\.path) + sections
+        let ranked = candidates.map { candidate -> (distance: Int, path: String) in
+            let whole = editDistance(path, candidate)
+            // The right name in the wrong section counts as near.
+            let misplaced = editDistance(last(path), last(candidate)) + 1
+            return (min(whole, misplaced), candidate)
+        }
+        guard let best = ranked.min(by: { ($0.distance, $0.path) < ($1.distance, $1.path) }),
+            best.distance <= max(2, last(path).count / 2)
+        else { return nil }
+        return best.path
+    }
+}
+
+/// Levenshtein distance: insertions, deletions and replacements that turn one text into the other.
+func editDistance(_ a: String, _ b: String) -> Int {
+    let a = Array(a.utf8)
+    let b = Array(b.utf8)
+    var row = Array(0...b.count)
+    for (i, x) in a.enumerated() {
+        var diagonal = row[0]
+        row[0] = i + 1
+        for (j, y) in b.enumerated() {
+            let above = row[j + 1]
+            row[j + 1] = min(above + 1, row[j] + 1, diagonal + (x == y ? 0 : 1))
+            diagonal = above
+        }
+    }
+    return row[b.count]
+}

@@ -1,0 +1,254 @@
+import ForjaCore
+import ForjaData
+import ForjaModels
+import ForjaNN
+import ForjaRuntime
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// The shape of a step: what the graphs are recorded for.
+public struct StepShape: Hashable, Sendable {
+    /// Sequences of one microstep on this rank, B.
+    public var sequences: Int
+    /// T.
+    public var sequenceLength: Int
+    /// Microsteps of one optimizer step.
+    public var accumulation: Int
+    /// Whether attention stays inside documents.
+    public var documentMask: Bool
+    public var recompute: StepGraph.RecomputePolicy
+
+    public init(
+        sequences: Int, sequenceLength: Int, accumulation: Int = 1, documentMask: Bool = false,
+        recompute: StepGraph.RecomputePolicy = .none
+    ) {
+        self.sequences = sequences
+        self.sequenceLength = sequenceLength
+        self.accumulation = accumulation
+        self.documentMask = documentMask
+        self.recompute = recompute
+    }
+
+    public var tokensPerStep: Int { sequences * sequenceLength * accumulation }
+}
+
+/// What one optimizer step reports.
+public struct StepResult: Sendable {
+    /// Mean over the step's labels of −log p, in nats per token, before the update.
+    public var loss: Float
+    /// Norm of the mean gradient before clipping.
+    public var gradientNorm: Float
+    /// Whether loss and norm were finite; when not, no weight changed.
+    public var isFinite: Bool
+    public var labelCount: Int
+}
+
+/// Trains a Llama on one device: records forward, backward and update once, then replays them.
+///
+/// With one microstep a step is a single graph and gradients are transient: they take the place of activations already
+/// used. With several, a gradient graph collects into variables and an update graph ends the step.
+public final class TrainingEngine {
+    public let model: LlamaModel
+    public let shape: StepShape
+    public let optimizer: AdamWSettings
+    public let states: [AdamWState]
+    public let queue: Queue
+
+    /// Runs the graphs; also says what they need before anything is allocated.
+    public let scheduler: Scheduler
+    private let gradientGraph: Scheduler.GraphID
+    /// `nil` when one graph does both.
+    private let updateGraph: Scheduler.GraphID?
+    private let validationGraph: Scheduler.GraphID?
+
+    private let tokens: Variable
+    private let labels: Variable
+    private let documentStart: Variable?
+    private let logProbabilityGradient: Variable
+    private let scalars: Variable
+    private let validationLoss: Variable
+    /// Collected gradients, one per parameter; empty with one microstep.
+    private let collected: [Variable]
+    private var isReady = false
+
+    /// Records and plans; allocates nothing.
+    public init(
+        model: LlamaModel, shape: StepShape, optimizer: AdamWSettings, validates: Bool = true,
+        queue: Queue
+    ) throws(ForjaError) {
+        self.model = model
+        self.shape = shape
+        self.optimizer = optimizer
+        self.queue = queue
+        let count = shape.sequences * shape.sequenceLength
+        tokens = Variable(name: "tokens", shape: [count], dtype: .int32)
+        labels = Variable(name: "labels", shape: [count], dtype: .int32)
+        documentStart =
+            shape.documentMask
+            ? Variable(name: "document start", shape: [count], dtype: .int32) : nil
+        logProbabilityGradient = Variable(
+            name: "dLoss/dLogProb", shape: [count], dtype: .float32)
+        scalars = Variable(name: "step scalars", shape: [StepScalar.count], dtype: .float32)
+        validationLoss = Variable(name: "validation loss", shape: [1], dtype: .float32)
+        let parameters = model.parameters
+        states = parameters.map(AdamWState.init)
+        collected =
+            shape.accumulation > 1
+            ? parameters.map {
+                Variable(name: "\($0.name).gradient", shape: $0.shape, dtype: .float32)
+            } : []
+
+        scheduler = Scheduler(queue: queue)
+        let graph = StepGraph(recompute: shape.recompute)
+        for (parameter, variable) in zip(parameters, collected) {
+            graph.collectGradient(of: graph.tensor(parameter.compute), in: variable)
+        }
+        let scalarTensor = graph.tensor(scalars)
+        let logProbability = try Self.forward(
+            in: graph, model: model, shape: shape, tokens: tokens, labels: labels,
+            documentStart: documentStart, gradient: graph.tensor(logProbabilityGradient))
+        graph.recordSum(
+            of: logProbability, scale: -1,
+            into: scalarTensor.elements(from: StepScalar.lossSum.rawValue, count: 1),
+            accumulation: .addAfterFirstMicrostep)
+        try graph.backward()
+        if shape.accumulation == 1 {
+            graph.adamW(
+                parameters: parameters,
+                gradients: parameters.map { graph.gradient(of: graph.tensor($0.compute))! },
+                states: states, scalars: scalarTensor, settings: optimizer)
+            updateGraph = nil
+            gradientGraph = try scheduler.add(graph)
+        } else {
+            let update = StepGraph()
+            update.adamW(
+                parameters: parameters, gradients: collected.map(update.tensor), states: states,
+                scalars: update.tensor(scalars), settings: optimizer)
+            gradientGraph = try scheduler.add(graph)
+            updateGraph = try scheduler.add(update)
+        }
+        if validates {
+            let validation = StepGraph()
+            let logProbability = try Self.forward(
+                in: validation, model: model, shape: shape, tokens: tokens, labels: labels,
+                documentStart: documentStart, gradient: nil)
+            validation.recordSum(
+                of: logProbability, scale: -1, into: validation.tensor(validationLoss),
+                accumulation: .addAfterFirstMicrostep)
+            validationGraph = try scheduler.add(validation)
+        } else {
+            validationGraph = nil
+        }
+    }
+
+    private static func forward(
+        in graph: StepGraph, model: LlamaModel, shape: StepShape, tokens: Variable,
+        labels: Variable, documentStart: Variable?, gradient: Tensor?
+    ) throws(ForjaError) -> Tensor {
+        try graph.labelLogProbability(
+            hidden: model.hidden(
+                in: graph, tokens: graph.tensor(tokens), batch: shape.sequences,
+                source: .sequences(
+                    length: shape.sequenceLength, documentStart: documentStart.map(graph.tensor))),
+            weight: graph.tensor(model.head.compute), labels: graph.tensor(labels),
+            gradient: gradient)
+    }
+
+    /// Bytes the engine will hold in all: weights, optimizer state, activations, workspace.
+    public var plannedByteCount: Int { scheduler.plannedByteCount }
+
+    /// Floating-point operations of one optimizer step as dispatched, recomputation included.
+    public var dispatchedFlopsPerStep: Double {
+        scheduler.flops(of: gradientGraph) * Double(shape.accumulation)
+    }
+
+    /// Allocates everything and clears optimizer state. Weights are the caller's to write, before or after.
+    public func prepare() throws(ForjaError) {
+        guard !isReady else { return }
+        try scheduler.checkFits()
+        try model.allocate(on: queue)
+        try scheduler.prepare()
+        for state in states {
+            try state.firstMoment.clear(on: queue)
+            try state.secondMoment.clear(on: queue)
+        }
+        try scalars.clear(on: queue)
+        // Pre-training and SFT maximise the sum of log-probabilities; labels of −100 carry no gradient.
+        try logProbabilityGradient.write(
+            [Float](repeating: -1, count: logProbabilityGradient.shape.elementCount), on: queue)
+        isReady = true
+    }
+
+    /// Runs one optimizer step.
+    ///
+    /// - Parameters:
+    ///   - number: Number of the update, from 1: sets AdamW's bias corrections.
+    ///   - microbatches: One per microstep, in order; each `shape.sequences` rows.
+    ///   - maxGradientNorm: Clip threshold; 0 clips nothing.
+    public func step(
+        number: Int, microbatches: [Batch], learningRate: Float, maxGradientNorm: Float
+    ) throws(ForjaError) -> StepResult {
+        precondition(microbatches.count == shape.accumulation)
+        try prepare()
+        let labelCount = microbatches.reduce(0) { $0 + $1.labelCount }
+        var values = [Float](repeating: 0, count: StepScalar.lossSum.rawValue)
+        values[StepScalar.learningRate.rawValue] = learningRate
+        values[StepScalar.biasCorrection1.rawValue] = Float(
+            1 - pow(Double(optimizer.beta1), Double(number)))
+        values[StepScalar.biasCorrection2.rawValue] = Float(
+            1 - pow(Double(optimizer.beta2), Double(number)))
+        values[StepScalar.gradientScale.rawValue] = 1 / Float(max(labelCount, 1))
+        values[StepScalar.maxNorm.rawValue] = maxGradientNorm
+        try scalars.write(values, on: queue)
+        for (index, batch) in microbatches.enumerated() {
+            try write(batch)
+            try scheduler.run(gradientGraph, isFirstMicrostep: index == 0)
+        }
+        if let updateGraph { try scheduler.run(updateGraph) }
+        let report = try scalars.read(Float.self, on: queue)
+        return StepResult(
+            loss: report[StepScalar.lossSum.rawValue] / Float(max(labelCount, 1)),
+            gradientNorm: report[StepScalar.gradientNorm.rawValue],
+            isFinite: report[StepScalar.isFinite.rawValue] == 1, labelCount: labelCount)
+    }
+
+    /// Mean −log p over the labels of `batches`, in nats per token; weights do not change.
+    public func validate(_ batches: some Sequence<Batch>) throws(ForjaError) -> Double {
+        guard let validationGraph else { preconditionFailure("recorded without validation") }
+        try prepare()
+        var sum = 0.0
+        var count = 0
+        for batch in batches {
+            try write(batch)
+            try scheduler.run(validationGraph)
+            sum += Double(try validationLoss.read(Float.self, on: queue)[0])
+            count += batch.labelCount
+        }
+        return sum / Double(max(count, 1))
+    }
+
+    /// Gradients of the last microsteps, of the sum (not the mean) over labels; only with accumulation.
+    package func collectedGradients() throws(ForjaError) -> [(Parameter, [Float])] {
+        var result: [(Parameter, [Float])] = []
+        for (parameter, variable) in zip(model.parameters, collected) {
+            result.append((parameter, try variable.read(Float.self, on: queue)))
+        }
+        return result
+    }
+
+    private func write(_ batch: Batch) throws(ForjaError) {
+        precondition(batch.tokens.count == tokens.shape.elementCount)
+        try tokens.write(batch.tokens, on: queue)
+        try labels.write(batch.labels, on: queue)
+        if let documentStart {
+            guard let starts = batch.documentStart else {
+                preconditionFailure("the batch has no document starts")
+            }
+            try documentStart.write(starts, on: queue)
+        }
+    }
+}
