@@ -15,8 +15,10 @@
 
 #include <stdint.h>
 
+typedef float forja__f32x4 __attribute__((vector_size(16)));
 typedef float forja__f32x8 __attribute__((vector_size(32)));
 typedef float forja__f32x16 __attribute__((vector_size(64)));
+typedef int32_t forja__i32x4 __attribute__((vector_size(16)));
 typedef int32_t forja__i32x8 __attribute__((vector_size(32)));
 typedef int32_t forja__i32x16 __attribute__((vector_size(64)));
 
@@ -39,48 +41,49 @@ typedef int32_t forja__i32x16 __attribute__((vector_size(64)));
 ///
 /// Both polynomials are minimax fits of relative error on |r| ≤ ln2/2 and |r| ≤ 1/2: 3e-9 and 2e-9
 /// before their coefficients are rounded.
-#define FORJA__DEFINE_VECTOR_MATH(lanes)                                                        \
-    FORJA__INLINE void forja__clamp_##lanes(forja__f32x##lanes *x, float low, float high) {     \
-        const forja__f32x##lanes low_v = (forja__f32x##lanes){0} + low;                         \
-        const forja__f32x##lanes high_v = (forja__f32x##lanes){0} + high;                       \
-        forja__i32x##lanes bits = (forja__i32x##lanes)*x;                                       \
-        forja__i32x##lanes under = *x < low_v, over = *x > high_v;                              \
-        bits = (under & (forja__i32x##lanes)low_v) | (~under & bits);                           \
-        bits = (over & (forja__i32x##lanes)high_v) | (~over & bits);                            \
-        *x = (forja__f32x##lanes)bits;                                                          \
-    }                                                                                           \
-    FORJA__INLINE void forja__exp_##lanes(forja__f32x##lanes *x) {                              \
-        forja__clamp_##lanes(x, -110.0f, 90.0f);                                                \
-        forja__f32x##lanes shifted = *x * 0x1.715476p+0f + FORJA__ROUNDER;                      \
-        forja__f32x##lanes n = shifted - FORJA__ROUNDER;                                        \
-        forja__f32x##lanes r = *x - n * 0x1.63p-1f;                                             \
-        r = r - n * -0x1.bd0106p-13f;                                                           \
-        forja__f32x##lanes p = r * 0x1.6a2430p-10f + 0x1.1239e4p-7f;                            \
-        p = p * r + 0x1.5558f2p-5f;                                                             \
-        p = p * r + 0x1.555492p-3f;                                                             \
-        p = p * r + 0x1.fffffcp-2f;                                                             \
-        p = p * (r * r) + r;                                                                    \
-        p = p + 1.0f;                                                                           \
-        forja__i32x##lanes power = (forja__i32x##lanes)shifted - FORJA__ROUNDER_BITS;           \
-        forja__i32x##lanes half = power >> 1;                                                   \
-        forja__i32x##lanes first = (half + 127) << 23;                                          \
-        forja__i32x##lanes second = (power - half + 127) << 23;                                 \
-        *x = p * (forja__f32x##lanes)first * (forja__f32x##lanes)second;                        \
-    }                                                                                           \
-    FORJA__INLINE void forja__exp2_flush_##lanes(forja__f32x##lanes *x) {                       \
-        forja__clamp_##lanes(x, -127.0f, 128.0f);                                               \
-        forja__f32x##lanes shifted = *x + FORJA__ROUNDER;                                       \
-        forja__f32x##lanes r = *x - (shifted - FORJA__ROUNDER);                                 \
-        forja__f32x##lanes p = r * 0x1.41fb9ep-13f + 0x1.5f3e80p-10f;                           \
-        p = p * r + 0x1.3b2d4ep-7f;                                                             \
-        p = p * r + 0x1.c6aee8p-5f;                                                             \
-        p = p * r + 0x1.ebfbdcp-3f;                                                             \
-        p = p * r + 0x1.62e430p-1f;                                                             \
-        p = p * r + 1.0f;                                                                       \
-        forja__i32x##lanes power = (forja__i32x##lanes)shifted - (FORJA__ROUNDER_BITS - 127);   \
-        forja__i32x##lanes scale = power << 23;                                                 \
-        *x = p * (forja__f32x##lanes)scale;                                                     \
+#define FORJA__DEFINE_VECTOR_MATH(lanes)                                                           \
+    FORJA__INLINE void forja__clamp_##lanes(forja__f32x##lanes *x, float low, float high) {        \
+        const forja__f32x##lanes low_v = (forja__f32x##lanes){0} + low;                            \
+        const forja__f32x##lanes high_v = (forja__f32x##lanes){0} + high;                          \
+        forja__i32x##lanes bits = (forja__i32x##lanes) * x;                                        \
+        forja__i32x##lanes under = *x<low_v, over = *x> high_v;                                    \
+        bits = (under & (forja__i32x##lanes)low_v) | (~under & bits);                              \
+        bits = (over & (forja__i32x##lanes)high_v) | (~over & bits);                               \
+        *x = (forja__f32x##lanes)bits;                                                             \
+    }                                                                                              \
+    FORJA__INLINE void forja__exp_##lanes(forja__f32x##lanes *x) {                                 \
+        forja__clamp_##lanes(x, -110.0f, 90.0f);                                                   \
+        forja__f32x##lanes shifted = *x * 0x1.715476p+0f + FORJA__ROUNDER;                         \
+        forja__f32x##lanes n = shifted - FORJA__ROUNDER;                                           \
+        forja__f32x##lanes r = *x - n * 0x1.63p-1f;                                                \
+        r = r - n * -0x1.bd0106p-13f;                                                              \
+        forja__f32x##lanes p = r * 0x1.6a2430p-10f + 0x1.1239e4p-7f;                               \
+        p = p * r + 0x1.5558f2p-5f;                                                                \
+        p = p * r + 0x1.555492p-3f;                                                                \
+        p = p * r + 0x1.fffffcp-2f;                                                                \
+        p = p * (r * r) + r;                                                                       \
+        p = p + 1.0f;                                                                              \
+        forja__i32x##lanes power = (forja__i32x##lanes)shifted - FORJA__ROUNDER_BITS;              \
+        forja__i32x##lanes half = power >> 1;                                                      \
+        forja__i32x##lanes first = (half + 127) << 23;                                             \
+        forja__i32x##lanes second = (power - half + 127) << 23;                                    \
+        *x = p * (forja__f32x##lanes)first * (forja__f32x##lanes)second;                           \
+    }                                                                                              \
+    FORJA__INLINE void forja__exp2_flush_##lanes(forja__f32x##lanes *x) {                          \
+        forja__clamp_##lanes(x, -127.0f, 128.0f);                                                  \
+        forja__f32x##lanes shifted = *x + FORJA__ROUNDER;                                          \
+        forja__f32x##lanes r = *x - (shifted - FORJA__ROUNDER);                                    \
+        forja__f32x##lanes p = r * 0x1.41fb9ep-13f + 0x1.5f3e80p-10f;                              \
+        p = p * r + 0x1.3b2d4ep-7f;                                                                \
+        p = p * r + 0x1.c6aee8p-5f;                                                                \
+        p = p * r + 0x1.ebfbdcp-3f;                                                                \
+        p = p * r + 0x1.62e430p-1f;                                                                \
+        p = p * r + 1.0f;                                                                          \
+        forja__i32x##lanes power = (forja__i32x##lanes)shifted - (FORJA__ROUNDER_BITS - 127);      \
+        forja__i32x##lanes scale = power << 23;                                                    \
+        *x = p * (forja__f32x##lanes)scale;                                                        \
     }
 
+FORJA__DEFINE_VECTOR_MATH(4)
 FORJA__DEFINE_VECTOR_MATH(8)
 FORJA__DEFINE_VECTOR_MATH(16)
