@@ -1,0 +1,244 @@
+// Matrix product C[M,N] = alpha · op(A) · op(B) (+ C), for forja_matmul. Row-major, f32 or bf16 storage.
+//
+// Every variant computes S = Σ a·b as one chain of fma in float32, k ascending, from 0, and then C = alpha·S or
+// fma(alpha, S, C). So an element's bits depend on neither variant nor tile size.
+//
+// One program holds one part of this file; the host picks it with -DMATMUL_<PART>:
+//   REFERENCE  one work-item per element, any size
+//   PACK       operands → panels        } OpenCL CPU devices: panels that a register tile reads
+//   PANELS     panels → C               } in order
+//   LOCAL      tiles in local memory and registers, for GPUs
+//   ROWS       few rows of A, B[N,K] read once, on CPU devices
+//   ROWS_LOCAL the same on GPUs
+// Twin: cpu/matmul.c. Launcher: opencl/matmul.c.
+
+// STORAGE_BF16 names the inputs' type; the output's, which may differ, is OUTPUT_BF16.
+#ifdef OUTPUT_BF16
+typedef ushort output_t;
+inline float output_load(ushort x) { return bf16_to_float(x); }
+inline ushort output_store(float x) { return float_to_bf16(x); }
+#else
+typedef float output_t;
+inline float output_load(float x) { return x; }
+inline float output_store(float x) { return x; }
+#endif
+
+// The end of every sum.
+inline void store_result(__global output_t *c, ulong place, float sum, float alpha,
+                         int accumulate) {
+    float value = accumulate ? fma(alpha, sum, output_load(c[place])) : alpha * sum;
+    c[place] = output_store(value);
+}
+
+#ifdef MATMUL_REFERENCE
+// forja_matmul_reference: op(A)[m,k] = a[m·a_row + k·a_depth], op(B)[k,n] = b[n·b_column + k·b_depth].
+//
+// Launch    global (N, M, batch), local free
+__kernel void forja_matmul_reference(
+    __global const storage_t *a, ulong a_offset, ulong a_row, ulong a_depth, ulong a_batch,
+    __global const storage_t *b, ulong b_offset, ulong b_column, ulong b_depth, ulong b_batch,
+    __global output_t *c, ulong c_offset, ulong c_row, ulong c_batch, ulong depth, float alpha,
+    int accumulate) {
+    ulong n = get_global_id(0), m = get_global_id(1), batch = get_global_id(2);
+    a += a_offset + batch * a_batch + m * a_row;
+    b += b_offset + batch * b_batch + n * b_column;
+    float sum = 0.0f;
+    for (ulong k = 0; k < depth; k++)
+        sum = fma(storage_load(a[k * a_depth]), storage_load(b[k * b_depth]), sum);
+    store_result(c, c_offset + batch * c_batch + m * c_row + n, sum, alpha, accumulate);
+}
+#endif
+
+// Tunables of PACK, PANELS and ROWS.
+#ifndef VEC
+#define VEC 8 // floats in a vector register: 4, 8 or 16
+#endif
+#ifndef TILE_M
+#define TILE_M 6 // rows of the register tile; TILE_M · 2 accumulators and 3 more registers must fit
+#endif
+#define TILE_N (2 * VEC)
+#ifndef PANELS_PER_ITEM
+#define PANELS_PER_ITEM 8 // panels of A that a work-item multiplies with its panel of B
+#endif
+#ifndef PACK_DEPTH
+#define PACK_DEPTH 256 // k that one work-item packs
+#endif
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define floatv JOIN(float, VEC)
+#define uintv JOIN(uint, VEC)
+#define intv JOIN(int, VEC)
+#define vloadv JOIN(vload, VEC)
+#define vstorev JOIN(vstore, VEC)
+
+#ifdef MATMUL_PACK
+#ifdef STORAGE_BF16
+inline float4 load4(__global const ushort *x) { return as_float4(convert_uint4(vload4(0, x)) << 16); }
+inline float2 load2(__global const ushort *x) { return as_float2(convert_uint2(vload2(0, x)) << 16); }
+#else
+inline float4 load4(__global const float *x) { return vload4(0, x); }
+inline float2 load2(__global const float *x) { return vload2(0, x); }
+#endif
+
+// Packs `depth` k of one panel: out[k][0 .. width) from `rows` ≤ width rows of the source, zeros beyond.
+// Stored [row][k] (k_major 0) or [k][row]. `width` is a compile-time constant, even, where this is inlined.
+inline void pack_panel(__global float *out, int width, __global const storage_t *x, ulong stride,
+                       int k_major, int rows, int depth) {
+    if (rows < width) {
+        for (int k = 0; k < depth; k++)
+            for (int r = 0; r < width; r++)
+                out[k * width + r] =
+                    r < rows ? storage_load(k_major ? x[k * stride + r] : x[r * stride + k]) : 0.0f;
+        return;
+    }
+    if (k_major) {
+        for (int k = 0; k < depth; k++, x += stride, out += width) {
+            int r = 0;
+#pragma unroll
+            for (; r + 4 <= width; r += 4)
+                vstore4(load4(x + r), 0, out + r);
+            if (r < width)
+                vstore2(load2(x + r), 0, out + r);
+        }
+        return;
+    }
+    int r = 0;
+    for (; r + 4 <= width; r += 4) {
+        __global const storage_t *row = x + r * stride;
+        int k = 0;
+        for (; k + 4 <= depth; k += 4) {
+            float4 x0 = load4(row + k), x1 = load4(row + stride + k);
+            float4 x2 = load4(row + 2 * stride + k), x3 = load4(row + 3 * stride + k);
+            float4 low01 = (float4)(x0.x, x1.x, x0.y, x1.y);
+            float4 high01 = (float4)(x0.z, x1.z, x0.w, x1.w);
+            float4 low23 = (float4)(x2.x, x3.x, x2.y, x3.y);
+            float4 high23 = (float4)(x2.z, x3.z, x2.w, x3.w);
+            __global float *place = out + k * width + r;
+            vstore4((float4)(low01.lo, low23.lo), 0, place);
+            vstore4((float4)(low01.hi, low23.hi), 0, place + width);
+            vstore4((float4)(high01.lo, high23.lo), 0, place + 2 * width);
+            vstore4((float4)(high01.hi, high23.hi), 0, place + 3 * width);
+        }
+        for (; k < depth; k++)
+            for (int i = 0; i < 4; i++)
+                out[k * width + r + i] = storage_load(row[i * stride + k]);
+    }
+    for (; r < width; r += 2) {
+        __global const storage_t *row = x + r * stride;
+        for (int k = 0; k < depth; k++)
+            vstore2((float2)(storage_load(row[k]), storage_load(row[stride + k])), 0,
+                    out + k * width + r);
+    }
+}
+
+// forja_matmul_pack: A → [⌈M/TILE_M⌉][K][TILE_M], then B → [⌈N/TILE_N⌉][K][TILE_N], both float32 in `panels`.
+//
+// Launch    global (a_panels + ⌈N/TILE_N⌉, ⌈K/PACK_DEPTH⌉), local (1, 1)
+// Tail      panels are padded with zeros; a_panels = 0 leaves the A part as it is
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_pack(
+    __global const storage_t *a, ulong a_offset, ulong a_stride, int a_k_major, ulong rows,
+    ulong a_panels, __global const storage_t *b, ulong b_offset, ulong b_stride, int b_k_major,
+    ulong columns, ulong depth, __global float *panels, ulong a_place, ulong b_place) {
+    ulong panel = get_global_id(0), k = get_global_id(1) * PACK_DEPTH;
+    int count = (int)min((ulong)PACK_DEPTH, depth - k);
+    if (panel < a_panels) {
+        ulong row = panel * TILE_M;
+        pack_panel(panels + a_place + (panel * depth + k) * TILE_M, TILE_M,
+                   a + a_offset + (a_k_major ? k * a_stride + row : row * a_stride + k), a_stride,
+                   a_k_major, (int)min((ulong)TILE_M, rows - row), count);
+    } else {
+        panel -= a_panels;
+        ulong column = panel * TILE_N;
+        pack_panel(panels + b_place + (panel * depth + k) * TILE_N, TILE_N,
+                   b + b_offset + (b_k_major ? k * b_stride + column : column * b_stride + k),
+                   b_stride, b_k_major, (int)min((ulong)TILE_N, columns - column), count);
+    }
+}
+#endif
+
+#ifdef MATMUL_PANELS
+#ifdef OUTPUT_BF16
+inline floatv load_output(__global const ushort *x) {
+#define ushortv_load JOIN(vload, VEC)
+    return JOIN(as_float, VEC)(JOIN(convert_uint, VEC)(ushortv_load(0, x)) << 16);
+}
+inline void store_output(floatv x, __global ushort *out) {
+    uintv bits = JOIN(as_uint, VEC)(x);
+    uintv rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    intv is_nan = (bits & 0x7fffffffu) > (uintv)(0x7f800000u);
+    uintv quiet = (bits >> 16) | 0x40u;
+    vstorev(JOIN(convert_ushort, VEC)(select(rounded, quiet, is_nan)), 0, out);
+}
+#else
+inline floatv load_output(__global const float *x) { return vloadv(0, x); }
+inline void store_output(floatv x, __global float *out) { vstorev(x, 0, out); }
+#endif
+
+// One row of a tile whose columns are all inside C.
+inline void store_row(__global output_t *c, floatv low, floatv high, float alpha,
+                      int accumulate) {
+    floatv scale = (floatv)(alpha);
+    store_output(accumulate ? fma(scale, low, load_output(c)) : scale * low, c);
+    store_output(accumulate ? fma(scale, high, load_output(c + VEC)) : scale * high, c + VEC);
+}
+
+// forja_matmul_panels: one block of k. A work-item multiplies one panel of B with PANELS_PER_ITEM panels of A.
+//
+// Launch    global (⌈N/TILE_N⌉, ⌈M/(TILE_M·PANELS_PER_ITEM)⌉), local (1, 1)
+// Sums      of blocks before the last wait in `panels` at sum_place, [M, N rounded up to TILE_N]
+// Tail      any M, N ≥ 1: panels are padded, stores are masked
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_panels(
+    __global float *panels, ulong a_place, ulong b_place, ulong sum_place, __global output_t *c,
+    ulong c_offset, ulong c_stride, ulong rows, ulong columns, ulong depth, float alpha,
+    int accumulate, int is_first, int is_last) {
+    ulong column = get_global_id(0) * TILE_N;
+    ulong first_row = get_global_id(1) * (TILE_M * PANELS_PER_ITEM);
+    ulong end_row = min(rows, first_row + TILE_M * PANELS_PER_ITEM);
+    ulong sum_stride = (columns + TILE_N - 1) / TILE_N * TILE_N;
+    int width = (int)min((ulong)TILE_N, columns - column);
+    for (ulong row = first_row; row < end_row; row += TILE_M) {
+        __global const float *a = panels + a_place + row * depth;
+        __global const float *b = panels + b_place + column * depth;
+        __global float *sums = panels + sum_place + row * sum_stride + column;
+        int height = (int)min((ulong)TILE_M, rows - row);
+        floatv low[TILE_M], high[TILE_M];
+#pragma unroll
+        for (int r = 0; r < TILE_M; r++) {
+            low[r] = (floatv)(0.0f);
+            high[r] = (floatv)(0.0f);
+            if (!is_first && r < height) {
+                low[r] = vloadv(0, sums + r * sum_stride);
+                high[r] = vloadv(1, sums + r * sum_stride);
+            }
+        }
+        for (ulong k = 0; k < depth; k++, a += TILE_M, b += TILE_N) {
+            floatv b_low = vloadv(0, b), b_high = vloadv(1, b);
+#pragma unroll
+            for (int r = 0; r < TILE_M; r++) {
+                floatv left = (floatv)(a[r]);
+                low[r] = fma(left, b_low, low[r]);
+                high[r] = fma(left, b_high, high[r]);
+            }
+        }
+        __global output_t *out = c + c_offset + row * c_stride + column;
+#pragma unroll
+        for (int r = 0; r < TILE_M; r++) {
+            if (r >= height)
+                continue;
+            if (!is_last) {
+                vstorev(low[r], 0, sums + r * sum_stride);
+                vstorev(high[r], 1, sums + r * sum_stride);
+            } else if (width == TILE_N) {
+                store_row(out + r * c_stride, low[r], high[r], alpha, accumulate);
+            } else {
+                float lanes[TILE_N];
+                vstorev(low[r], 0, lanes);
+                vstorev(high[r], 1, lanes);
+                for (int i = 0; i < width; i++)
+                    store_result(out, r * c_stride + i, lanes[i], alpha, accumulate);
+            }
+        }
+    }
+}
+#endif
