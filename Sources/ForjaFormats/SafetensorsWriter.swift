@@ -1,0 +1,116 @@
+import ForjaCore
+import Foundation
+
+/// Writes a safetensors file tensor by tensor, holding none of them.
+///
+/// The bytes are those the Python library writes for the same tensors: widest type first, then by
+/// name, no time stamps. Equal tensors give equal files.
+public enum SafetensorsWriter {
+    /// Writes a whole file; it appears at `path` when everything is in it.
+    ///
+    ///     try SafetensorsWriter.write(tensors, to: path) { tensor, emit throws(ForjaError) in
+    ///         try emit(bytes(of: tensor.name))
+    ///     }
+    ///
+    /// - Parameters:
+    ///   - tensors: All tensors, in any order; names must differ.
+    ///   - path: The final name.
+    ///   - metadata: Free text of the header; `format: pt` is what transformers looks for.
+    ///   - source: Called once a tensor, in the file's order; hands `emit` its bytes, row-major
+    ///     little-endian, in as many pieces as it likes.
+    /// - Returns: SHA-256 of each tensor's bytes, by name.
+    /// - Throws: `.inputOutput` naming bytes needed and free; `.invalidInput` when names repeat or
+    ///   `source` gives another number of bytes than the shape takes; what `source` throws.
+    @discardableResult
+    public static func write(
+        _ tensors: [SafetensorsTensor], to path: String,
+        metadata: [String: String] = ["format": "pt"],
+        source: (
+            _ tensor: SafetensorsTensor,
+            _ emit: (UnsafeRawBufferPointer) throws(ForjaError) -> Void
+        ) throws(ForjaError) -> Void
+    ) throws(ForjaError) -> [String: SHA256Digest] {
+        let ordered = tensors.sorted { left, right in
+            left.dtype == right.dtype
+                ? left.name.utf8.lexicographicallyPrecedes(right.name.utf8)
+                : left.dtype > right.dtype
+        }
+        let (header, byteCount) = try header(of: ordered, metadata: metadata, path: path)
+        let file = try AtomicFile(at: path, expectedByteCount: header.count + byteCount)
+        try file.write(header)
+        var digests: [String: SHA256Digest] = [:]
+        for tensor in ordered {
+            let start = file.byteCount
+            var stream = SHA256Stream()
+            try source(tensor) { (bytes) throws(ForjaError) in
+                stream.update(bytes)
+                try file.write(bytes)
+            }
+            guard file.byteCount - start == tensor.byteCount else {
+                throw ForjaError(
+                    .invalidInput,
+                    "tensor \(tensor.name) \(tensor.shape) of \(tensor.dtype.rawValue) takes "
+                        + "\(tensor.byteCount ?? 0) bytes but was given \(file.byteCount - start)")
+            }
+            digests[tensor.name] = stream.digest
+        }
+        try file.commit()
+        return digests
+    }
+
+    /// Length and JSON, padded with blanks so that the tensors start at a multiple of 8.
+    private static func header(
+        of ordered: [SafetensorsTensor], metadata: [String: String], path: String
+    ) throws(ForjaError) -> (bytes: [UInt8], tensorByteCount: Int) {
+        var members: [String] = []
+        if !metadata.isEmpty {
+            let strings = metadata.sorted { $0.key < $1.key }
+                .map { "\(quoted($0.key)):\(quoted($0.value))" }
+            members.append(
+                "\(quoted(SafetensorsHeader.metadataKey)):{\(strings.joined(separator: ","))}")
+        }
+        var position = 0
+        var names: Set<String> = []
+        for tensor in ordered {
+            guard let byteCount = tensor.byteCount, tensor.name != SafetensorsHeader.metadataKey
+            else {
+                throw ForjaError(
+                    .invalidInput, "tensor \(tensor.name) \(tensor.shape) cannot be stored in \(path)"
+                )
+            }
+            guard names.insert(tensor.name).inserted else {
+                throw ForjaError(.invalidInput, "tensor \(tensor.name) is given twice for \(path)")
+            }
+            let shape = tensor.shape.dimensions.map(String.init).joined(separator: ",")
+            members.append(
+                "\(quoted(tensor.name)):{\"dtype\":\"\(tensor.dtype.rawValue)\","
+                    + "\"shape\":[\(shape)],\"data_offsets\":[\(position),\(position + byteCount)]}")
+            position += byteCount
+        }
+        var json = Array("{\(members.joined(separator: ","))}".utf8)
+        json.append(contentsOf: repeatElement(UInt8(ascii: " "), count: (8 - json.count % 8) % 8))
+        let length = UInt64(json.count).littleEndian
+        return (withUnsafeBytes(of: length, Array.init) + json, position)
+    }
+
+    /// A JSON string with the escapes that JSON requires and no others.
+    private static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\r": result += "\\r"
+            case "\t": result += "\\t"
+            case "\u{8}": result += "\\b"
+            case "\u{c}": result += "\\f"
+            case _ where scalar.value < 0x20:
+                result += "\\u00" + (scalar.value < 16 ? "0" : "")
+                result += String(scalar.value, radix: 16)
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}
