@@ -1,0 +1,103 @@
+// Rows of a table by id, and the ordered sum of gradient rows into the table's.
+#include <math.h>
+
+#include "storage.h"
+
+typedef struct gather_context {
+    const char *table;
+    char *y;
+    const int32_t *ids;
+    uint64_t rows, width, table_rows, block_rows;
+    bool bf16;
+} gather_context;
+
+static void gather_rows(void *context, uint64_t index, uint32_t thread) {
+    (void)thread;
+    const gather_context *c = context;
+    uint64_t end = forja__min(c->rows, (index + 1) * c->block_rows);
+    uint64_t row_bytes = c->width * (c->bf16 ? 2 : 4);
+    for (uint64_t n = index * c->block_rows; n < end; n++) {
+        int32_t id = c->ids[n];
+        char *y = c->y + n * row_bytes;
+        if (id >= 0 && (uint64_t)id < c->table_rows)
+            memcpy(y, c->table + (uint64_t)id * row_bytes, row_bytes);
+        else if (c->bf16)
+            for (uint64_t i = 0; i < c->width; i++)
+                ((forja__bf16 *)(void *)y)[i] = 0x7fc0;
+        else
+            for (uint64_t i = 0; i < c->width; i++)
+                ((float *)(void *)y)[i] = NAN;
+    }
+}
+
+forja_status forja__cpu_embedding_forward(forja_queue *queue, const forja_embedding_args *args) {
+    gather_context context = {
+        .table = forja__host_at(args->table, args->dtype),
+        .y = forja__host_at(args->y, args->dtype),
+        .ids = forja__ptr(args->ids, int32_t),
+        .rows = args->rows,
+        .width = args->width,
+        .table_rows = args->table_rows,
+        .block_rows = forja__block_rows(args->width),
+        .bf16 = args->dtype == FORJA_DTYPE_BF16,
+    };
+    forja__pool_run(queue->device->pool, forja__ceil_divide(args->rows, context.block_rows),
+                    gather_rows, &context);
+    return FORJA_OK;
+}
+
+// Task s owns the table rows v with v mod SHARES = s: frequent tokens have small ids and are spread by that, and one
+// owner per row walks n upwards, so the order of a row's sum is that of the batch.
+enum { SHARES = 64 };
+
+typedef struct scatter_context {
+    const void *dy;
+    const int32_t *ids;
+    float *d_table;
+    uint64_t rows, width, table_rows;
+} scatter_context;
+
+static void clear_table(void *context, uint64_t index, uint32_t thread) {
+    (void)thread;
+    const scatter_context *c = context;
+    uint64_t count = c->table_rows * c->width, start = index * FORJA__BLOCK_ELEMENTS;
+    memset(c->d_table + start, 0, forja__min(FORJA__BLOCK_ELEMENTS, count - start) * 4);
+}
+
+FORJA__INLINE void scatter_body(const void *context, uint64_t index, bool bf16) {
+    const scatter_context *c = context;
+    for (uint64_t n = 0; n < c->rows; n++) {
+        uint32_t id = (uint32_t)c->ids[n]; // a negative id is past any table
+        if (id % SHARES != index || id >= c->table_rows || c->ids[n] < 0)
+            continue;
+        float *row = c->d_table + id * c->width;
+        for (uint64_t i = 0; i < c->width; i += 16) {
+            uint32_t count = forja__count_16(c->width - i);
+            forja__f32x16 sum, dy;
+            forja__load_16(&sum, row, i, count, false);
+            forja__load_16(&dy, c->dy, n * c->width + i, count, bf16);
+            sum += dy;
+            forja__store_16(row, i, count, false, &sum);
+        }
+    }
+}
+FORJA__DEFINE_STORAGE_TASK(scatter)
+
+forja_status forja__cpu_embedding_backward(forja_queue *queue,
+                                           const forja_embedding_backward_args *args) {
+    scatter_context context = {
+        .dy = forja__host_at(args->dy, args->dtype),
+        .ids = forja__ptr(args->ids, int32_t),
+        .d_table = forja__ptr(args->d_table, float),
+        .rows = args->rows,
+        .width = args->width,
+        .table_rows = args->table_rows,
+    };
+    if (!args->accumulate)
+        forja__pool_run(queue->device->pool,
+                        forja__ceil_divide(args->table_rows * args->width, FORJA__BLOCK_ELEMENTS),
+                        clear_table, &context);
+    forja__pool_run(queue->device->pool, SHARES, scatter_task(args->dtype == FORJA_DTYPE_BF16),
+                    &context);
+    return FORJA_OK;
+}

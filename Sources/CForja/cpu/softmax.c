@@ -1,0 +1,79 @@
+// Row softmax and its gradient.
+#include "log_sum_exp.h"
+
+typedef struct softmax_context {
+    const void *x, *y, *dy;
+    void *out;
+    uint64_t rows, width, block_rows;
+} softmax_context;
+
+FORJA__INLINE void forward_body(const void *context, uint64_t index, bool bf16) {
+    const softmax_context *c = context;
+    uint64_t end = forja__min(c->rows, (index + 1) * c->block_rows);
+    for (uint64_t n = index * c->block_rows; n < end; n++) {
+        forja__log_sum_exp row;
+        forja__row_log_sum_exp(&row, c->x, n * c->width, c->width, 1.0f, false, bf16);
+        float factor = row.sum == 0 ? 0.0f : (float)(1 / row.sum);
+        for (uint64_t i = 0; i < c->width; i += 16) {
+            uint32_t count = forja__count_16(c->width - i);
+            forja__f32x16 x;
+            forja__load_16(&x, c->x, n * c->width + i, count, bf16);
+            x -= row.maximum;
+            forja__exp_16(&x);
+            x *= factor;
+            forja__store_16(c->out, n * c->width + i, count, bf16, &x);
+        }
+    }
+}
+FORJA__DEFINE_STORAGE_TASK(forward)
+
+FORJA__INLINE void backward_body(const void *context, uint64_t index, bool bf16) {
+    const softmax_context *c = context;
+    uint64_t end = forja__min(c->rows, (index + 1) * c->block_rows);
+    for (uint64_t n = index * c->block_rows; n < end; n++) {
+        forja__f32x16 dots = {0}, y, dy;
+        for (uint64_t i = 0; i < c->width; i += 16) {
+            uint32_t count = forja__count_16(c->width - i);
+            forja__load_16(&y, c->y, n * c->width + i, count, bf16);
+            forja__load_16(&dy, c->dy, n * c->width + i, count, bf16);
+            dots += y * dy;
+        }
+        float dot = forja__sum_16(&dots);
+        for (uint64_t i = 0; i < c->width; i += 16) {
+            uint32_t count = forja__count_16(c->width - i);
+            forja__load_16(&y, c->y, n * c->width + i, count, bf16);
+            forja__load_16(&dy, c->dy, n * c->width + i, count, bf16);
+            y *= dy - dot;
+            forja__store_16(c->out, n * c->width + i, count, bf16, &y);
+        }
+    }
+}
+FORJA__DEFINE_STORAGE_TASK(backward)
+
+forja_status forja__cpu_softmax_forward(forja_queue *queue, const forja_softmax_args *args) {
+    softmax_context context = {
+        .x = forja__host_at(args->x, args->dtype),
+        .out = forja__host_at(args->y, args->dtype),
+        .rows = args->rows,
+        .width = args->width,
+        .block_rows = forja__block_rows(args->width),
+    };
+    forja__pool_run(queue->device->pool, forja__ceil_divide(args->rows, context.block_rows),
+                    forward_task(args->dtype == FORJA_DTYPE_BF16), &context);
+    return FORJA_OK;
+}
+
+forja_status forja__cpu_softmax_backward(forja_queue *queue,
+                                         const forja_softmax_backward_args *args) {
+    softmax_context context = {
+        .y = forja__host_at(args->y, args->dtype),
+        .dy = forja__host_at(args->dy, args->dtype),
+        .out = forja__host_at(args->dx, args->dtype),
+        .rows = args->rows,
+        .width = args->width,
+        .block_rows = forja__block_rows(args->width),
+    };
+    forja__pool_run(queue->device->pool, forja__ceil_divide(args->rows, context.block_rows),
+                    backward_task(args->dtype == FORJA_DTYPE_BF16), &context);
+    return FORJA_OK;
+}

@@ -1,0 +1,162 @@
+/// What the bandwidth-bound operations of the host share: storage types as vectors of 16 floats, and one body compiled
+/// for every instruction set.
+///
+/// Vectors go through pointers, as in vector_math.h. `bf16` is a constant where these are called, so that no branch on
+/// it is left; `count` is 16 but for the last vector of a row, so that a loop needs no second body for its tail.
+#pragma once
+
+#include <string.h>
+
+#include "../internal.h"
+#include "vector_math.h"
+
+typedef uint16_t forja__u16x16 __attribute__((vector_size(32)));
+typedef uint32_t forja__u32x16 __attribute__((vector_size(64)));
+
+/// ── Instruction sets ──────────────────────────────────────────────────────────────────────────
+
+#if defined(__x86_64__)
+#define FORJA__TARGET_AVX512 __attribute__((target("avx512f")))
+#define FORJA__TARGET_AVX2 __attribute__((target("avx2,fma")))
+
+/// The task of the best instruction set that processor and system have.
+FORJA__INLINE forja__task *forja__best_task(forja__task *avx512, forja__task *avx2,
+                                            forja__task *baseline) {
+    if (__builtin_cpu_supports("avx512f"))
+        return avx512;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? avx2 : baseline;
+}
+#else
+#define FORJA__TARGET_AVX512
+#define FORJA__TARGET_AVX2
+
+FORJA__INLINE forja__task *forja__best_task(forja__task *avx512, forja__task *avx2,
+                                            forja__task *baseline) {
+    (void)avx512, (void)avx2;
+    return baseline;
+}
+#endif
+
+/// From `static inline void name_body(const void *context, uint64_t index)` makes `name_task()`, the pool task for
+/// this processor.
+#define FORJA__DEFINE_TASK(name)                                                             \
+    FORJA__DEFINE_TASK_FOR(name, FORJA__TARGET_AVX512, avx512, (context, index))             \
+    FORJA__DEFINE_TASK_FOR(name, FORJA__TARGET_AVX2, avx2, (context, index))                 \
+    FORJA__DEFINE_TASK_FOR(name, , baseline, (context, index))                               \
+    static forja__task *name##_task(void) {                                                  \
+        return forja__best_task(name##_avx512, name##_avx2, name##_baseline);                \
+    }
+
+/// From `static inline void name_body(const void *context, uint64_t index, bool bf16)` makes `name_task(bf16)`.
+#define FORJA__DEFINE_STORAGE_TASK(name)                                                     \
+    FORJA__DEFINE_TASK_FOR(name, FORJA__TARGET_AVX512, avx512_f32, (context, index, false))  \
+    FORJA__DEFINE_TASK_FOR(name, FORJA__TARGET_AVX512, avx512_bf16, (context, index, true))  \
+    FORJA__DEFINE_TASK_FOR(name, FORJA__TARGET_AVX2, avx2_f32, (context, index, false))      \
+    FORJA__DEFINE_TASK_FOR(name, FORJA__TARGET_AVX2, avx2_bf16, (context, index, true))      \
+    FORJA__DEFINE_TASK_FOR(name, , baseline_f32, (context, index, false))                    \
+    FORJA__DEFINE_TASK_FOR(name, , baseline_bf16, (context, index, true))                    \
+    static forja__task *name##_task(bool bf16) {                                             \
+        return bf16 ? forja__best_task(name##_avx512_bf16, name##_avx2_bf16,                 \
+                                       name##_baseline_bf16)                                 \
+                    : forja__best_task(name##_avx512_f32, name##_avx2_f32,                   \
+                                       name##_baseline_f32);                                 \
+    }
+
+#define FORJA__DEFINE_TASK_FOR(name, target, suffix, arguments)                              \
+    target static void name##_##suffix(void *context, uint64_t index, uint32_t thread) {     \
+        (void)thread;                                                                        \
+        name##_body arguments;                                                               \
+    }
+
+/// ── Blocks: how many elements or rows one task takes, whatever the number of threads ───────────
+
+enum { FORJA__BLOCK_ELEMENTS = 16384 };
+
+FORJA__INLINE uint64_t forja__ceil_divide(uint64_t a, uint64_t b) { return a / b + (a % b != 0); }
+
+FORJA__INLINE uint64_t forja__min(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+FORJA__INLINE uint64_t forja__block_rows(uint64_t width) {
+    return width < FORJA__BLOCK_ELEMENTS ? FORJA__BLOCK_ELEMENTS / width : 1;
+}
+
+/// Host pointer of a span whose element type is known at run time; NULL for an absent span.
+FORJA__INLINE void *forja__host_at(forja_span span, forja_dtype dtype) {
+    return span.buffer ? (char *)span.buffer->host + span.offset * forja_dtype_size(dtype) : NULL;
+}
+
+/// ── Vectors of storage ────────────────────────────────────────────────────────────────────────
+
+FORJA__INLINE uint32_t forja__count_16(uint64_t left) { return left < 16 ? (uint32_t)left : 16; }
+
+FORJA__INLINE float forja__load_1(const void *base, uint64_t i, bool bf16) {
+    return bf16 ? forja__float_from_bf16(((const forja__bf16 *)base)[i])
+                : ((const float *)base)[i];
+}
+
+/// Elements i ..< i + count; the other lanes are 0.
+FORJA__INLINE void forja__load_16(forja__f32x16 *x, const void *base, uint64_t i, uint32_t count,
+                                  bool bf16) {
+    if (count < 16) {
+        float lanes[16] = {0};
+        for (uint32_t lane = 0; lane < count; lane++)
+            lanes[lane] = forja__load_1(base, i + lane, bf16);
+        memcpy(x, lanes, sizeof *x);
+    } else if (bf16) {
+        forja__u16x16 halves;
+        memcpy(&halves, (const forja__bf16 *)base + i, sizeof halves);
+        *x = (forja__f32x16)(__builtin_convertvector(halves, forja__u32x16) << 16);
+    } else {
+        memcpy(x, (const float *)base + i, sizeof *x);
+    }
+}
+
+FORJA__INLINE void forja__bf16_from_16(forja__u16x16 *halves, const forja__f32x16 *x) {
+    forja__u32x16 bits = (forja__u32x16)*x;
+    forja__u32x16 rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    forja__u32x16 is_nan = (forja__u32x16)(*x != *x);
+    bits = (is_nan & ((bits >> 16) | 0x40u)) | (~is_nan & rounded);
+    *halves = __builtin_convertvector(bits, forja__u16x16);
+}
+
+FORJA__INLINE void forja__store_16(void *base, uint64_t i, uint32_t count, bool bf16,
+                                   const forja__f32x16 *x) {
+    if (bf16) {
+        forja__u16x16 halves;
+        forja__bf16_from_16(&halves, x);
+        memcpy((forja__bf16 *)base + i, &halves, count < 16 ? count * 2 : sizeof halves);
+    } else {
+        memcpy((float *)base + i, x, count < 16 ? count * 4 : sizeof *x);
+    }
+}
+
+/// Sum of the lanes, by halves.
+FORJA__INLINE float forja__sum_16(const forja__f32x16 *x) {
+    float lanes[16];
+    memcpy(lanes, x, sizeof lanes);
+    for (uint32_t half = 8; half > 0; half /= 2)
+        for (uint32_t lane = 0; lane < half; lane++)
+            lanes[lane] += lanes[lane + half];
+    return lanes[0];
+}
+
+/// a[i] where mask[i] is set, else b[i], into a.
+FORJA__INLINE void forja__select_16(forja__f32x16 *a, const forja__f32x16 *b,
+                                    const forja__i32x16 *mask) {
+    *a = (forja__f32x16)((*mask & (forja__i32x16)*a) | (~*mask & (forja__i32x16)*b));
+}
+
+/// The greater of both into x; where x is NaN, `other`.
+FORJA__INLINE void forja__max_16(forja__f32x16 *x, const forja__f32x16 *other) {
+    forja__i32x16 greater = *x > *other;
+    forja__select_16(x, other, &greater);
+}
+
+FORJA__INLINE float forja__max_lane_16(const forja__f32x16 *x) {
+    float lanes[16];
+    memcpy(lanes, x, sizeof lanes);
+    float greatest = lanes[0];
+    for (uint32_t lane = 1; lane < 16; lane++)
+        greatest = lanes[lane] > greatest ? lanes[lane] : greatest;
+    return greatest;
+}
