@@ -1,10 +1,11 @@
-// The matrix product on OpenCL CPU devices: operands are packed into panels, panels are multiplied by a register tile.
+// The matrix product on OpenCL CPU devices: operands are packed into panels, panels are multiplied
+// by a register tile.
 //
-// Work is cut into blocks so that the panels stay within a few tens of megabytes whatever the matrices are. Each block
-// is two launches. Blocks of k follow each other in ascending order and carry float32 sums, so they change no bits.
+// Work is cut into blocks so that the panels stay within a few tens of megabytes whatever the
+// matrices are. Each block is two launches. Blocks of k follow each other in ascending order and
+// carry float32 sums, so they change no bits.
 #include <stdio.h>
 
-#include "device.h"
 #include "matmul.h"
 
 enum { BLOCK_M = 2048, BLOCK_N = 4096, BLOCK_K = 1024 };
@@ -28,10 +29,7 @@ static uint64_t even_block(uint64_t extent, uint64_t limit, uint64_t unit) {
 }
 
 static blocking block(const forja_device *device, const forja_matmul_args *args) {
-    cl_uint width = 0;
-    forja__opencl()->clGetDeviceInfo(device->opencl->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT,
-                                     sizeof width, &width, NULL);
-    blocking b = {.vector = width >= 16 ? 16 : width >= 8 ? 8 : 4};
+    blocking b = {.vector = forja__matmul_vector_width(device)};
     // 24 of 32 registers on AVX-512, 12 of 16 elsewhere.
     b.tile_m = b.vector == 16 ? 12 : 6;
     b.tile_n = 2 * b.vector;
@@ -61,14 +59,15 @@ static forja_status get_kernels(kernels *out, forja_device *device, const forja_
              args->input_dtype == FORJA_DTYPE_BF16 ? " -DSTORAGE_BF16" : "");
     FORJA__TRY(forja__kernel_get(&out->pack, device, FORJA__SOURCE_MATMUL, options,
                                  "forja_matmul_pack"));
-    snprintf(options, sizeof options, "-DMATMUL_PANELS -DVEC=%u -DTILE_M=%u -DPANELS_PER_ITEM=%d%s",
-             b->vector, b->tile_m, PANELS_PER_ITEM,
+    snprintf(options, sizeof options,
+             "-DMATMUL_PANELS -DVEC=%u -DTILE_M=%u -DPANELS_PER_ITEM=%d%s", b->vector, b->tile_m,
+             PANELS_PER_ITEM,
              args->output_dtype == FORJA_DTYPE_BF16 ? " -DOUTPUT_BF16" : "");
     return forja__kernel_get(&out->multiply, device, FORJA__SOURCE_MATMUL, options,
                              "forja_matmul_panels");
 }
 
-/// The block of C at (row, column) and its k from `k` on. `a_packed`: its A panels are already there.
+/// The block of C at (row, column), k from `k` on. `a_packed`: its A panels are already there.
 static forja_status launch_block(forja_queue *queue, const kernels *kernels,
                                  const forja_matmul_args *args, const blocking *b,
                                  forja_span workspace, uint64_t batch, uint64_t row,
