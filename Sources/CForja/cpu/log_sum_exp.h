@@ -9,6 +9,18 @@ typedef struct forja__log_sum_exp {
     double sum, weighted_sum;
 } forja__log_sum_exp;
 
+/// Adds exp(exponent), and its product with the exponent; −infinity adds 0 to both. `exponent` is overwritten.
+FORJA__INLINE void forja__add_exponentials(forja__f32x16 *sums, forja__f32x16 *weighted_sums,
+                                           forja__f32x16 *exponent, bool with_weighted_sum) {
+    forja__f32x16 e = *exponent;
+    forja__exp_16(&e);
+    *sums += e;
+    if (with_weighted_sum) {
+        forja__clamp_16(exponent, -110.0f, 0.0f);
+        *weighted_sums += e * *exponent;
+    }
+}
+
 /// Blocks are read twice, the second time from the first-level cache. When a block raises the maximum, what was summed
 /// before shrinks by exp(old − new) (Milakov and Gimelshein, 2018, arXiv:1805.02867). The maximum starts at −FLT_MAX
 /// and not at −infinity, so that a row of −infinity gives sums of 0 and no NaN; a NaN in the row makes the sums NaN.
@@ -42,22 +54,23 @@ FORJA__INLINE void forja__row_log_sum_exp(forja__log_sum_exp *out, const void *b
         }
         maximum = block_maximum;
 
+        // Scaled and shifted in two statements: a fused product would differ from the one the maximum was taken of.
         forja__f32x16 sums = {0}, weighted_sums = {0};
-        for (i = first; i < end; i += 16) {
-            uint32_t count = forja__count_16(end - i);
-            forja__load_16(&x, base, start + i, count, bf16);
-            // Two statements, so that no fused product differs from the one the maximum was taken of.
+        for (i = first; i + 16 <= end; i += 16) {
+            forja__load_16(&x, base, start + i, 16, bf16);
             x *= scale;
             x -= maximum;
-            // Past the end, and for −infinity, a finite exponent: exp gives 0 and so does its product.
-            for (uint32_t lane = count; lane < 16; lane++)
-                x[lane] = -110.0f;
-            forja__clamp_16(&x, -110.0f, 0.0f);
-            forja__f32x16 exponent = x;
-            forja__exp_16(&x);
-            sums += x;
-            if (with_weighted_sum)
-                weighted_sums += x * exponent;
+            forja__add_exponentials(&sums, &weighted_sums, &x, with_weighted_sum);
+        }
+        if (i < end) {
+            float lanes[16];
+            for (uint32_t lane = 0; lane < 16; lane++) {
+                float t = i + lane < end ? forja__load_1(base, start + i + lane, bf16) * scale
+                                         : -__builtin_inff();
+                lanes[lane] = t - maximum;
+            }
+            memcpy(&x, lanes, sizeof x);
+            forja__add_exponentials(&sums, &weighted_sums, &x, with_weighted_sum);
         }
         sum += forja__sum_16(&sums);
         weighted_sum += forja__sum_16(&weighted_sums);
