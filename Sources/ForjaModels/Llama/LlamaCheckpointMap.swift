@@ -66,7 +66,7 @@ struct LlamaCheckpointMap {
                         + "\(tensor.shape), and config.json makes it \(piece.shape)",
                     fix: "check that config.json and the weights belong to one model")
             }
-            guard [.f32, .bf16, .f16].contains(tensor.dtype) else {
+            guard [.float32, .bfloat16, .float16].contains(tensor.dtype) else {
                 throw ForjaError(
                     .damagedFile,
                     "\(try directory.file(holding: piece.name).path): tensor \(piece.name) is "
@@ -119,7 +119,7 @@ extension LlamaModel {
         let byName = Dictionary(uniqueKeysWithValues: map.pieces.map { ($0.name, $0) })
         return try SafetensorsWriter.write(
             map.pieces.map {
-                SafetensorsTensor(name: $0.name, dtype: .f32, shape: $0.shape)
+                SafetensorsTensor(name: $0.name, dtype: .float32, shape: $0.shape)
             }, to: path
         ) { tensor, emit throws(ForjaError) in
             let piece = byName[tensor.name]!
@@ -169,10 +169,10 @@ private func widened(_ bytes: UnsafeRawBufferPointer, dtype: SafetensorsDType) -
     return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
         for index in 0..<count {
             switch dtype {
-            case .bf16:
+            case .bfloat16:
                 let bits = bytes.loadUnaligned(fromByteOffset: index * 2, as: UInt16.self)
                 buffer[index] = Float(bitPattern: UInt32(UInt16(littleEndian: bits)) << 16)
-            case .f16:
+            case .float16:
                 let bits = bytes.loadUnaligned(fromByteOffset: index * 2, as: UInt16.self)
                 buffer[index] = float16Value(UInt16(littleEndian: bits))
             default:

@@ -130,7 +130,7 @@ public struct Recipe: Sendable {
             feedForwardWidth: integer("model.feed_forward_width")!,
             vocabularySize: vocabularySize,
             contextLength: integer("model.context_length") ?? sequenceLength,
-            ropeBase: number("model.rope_base")!,
+            ropeBase: number("model.rope_base")!, ropeScaling: ropeScaling,
             normEpsilon: Float(number("model.norm_epsilon")!),
             tiesEmbeddings: boolean("model.tie_embeddings")!,
             initializerRange: Float(number("model.initializer_range")!))
@@ -140,6 +140,16 @@ public struct Recipe: Sendable {
             throw located(error, keys: ["model.key_value_heads", "model.heads", "model.width"])
         }
         return configuration
+    }
+
+    private var ropeScaling: RoPEScaling? {
+        number("model.rope_scaling.factor").map {
+            RoPEScaling(
+                factor: $0,
+                lowFrequencyFactor: number("model.rope_scaling.low_frequency_factor")!,
+                highFrequencyFactor: number("model.rope_scaling.high_frequency_factor")!,
+                originalContext: integer("model.rope_scaling.original_context_length")!)
+        }
     }
 
     // MARK: Checks across keys

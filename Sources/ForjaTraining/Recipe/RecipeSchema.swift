@@ -27,6 +27,18 @@ public enum RecipeSchema {
         RecipeKey(
             "model.rope_base", .number(1...1e12), .number(500_000), "Base of rotary positions."),
         RecipeKey(
+            "model.rope_scaling.factor", .number(1...1e6),
+            "Llama 3.1 scaling: how far long wavelengths are stretched. Absent: none."),
+        RecipeKey(
+            "model.rope_scaling.low_frequency_factor", .number(0.001...1e6), .number(1),
+            "Wavelengths above original context / this are stretched in full."),
+        RecipeKey(
+            "model.rope_scaling.high_frequency_factor", .number(0.001...1e6), .number(4),
+            "Wavelengths below original context / this are kept."),
+        RecipeKey(
+            "model.rope_scaling.original_context_length", .integer(1...16_777_216),
+            .integer(8192), "Context before stretching."),
+        RecipeKey(
             "model.norm_epsilon", .number(0...1), .number(1e-5), "Added to the mean square."),
         RecipeKey(
             "model.initializer_range", .number(0...10), .number(0.02),

@@ -1,0 +1,64 @@
+import ForjaCore
+import ForjaFormats
+import Foundation
+
+/// A model on disk: a directory in Hugging Face layout, or a run directory, of which the newest checkpoint is taken.
+public struct ModelDirectory: Sendable {
+    /// The directory that holds config.json.
+    public let path: String
+    public let huggingFace: HuggingFaceConfig
+    public let configuration: LlamaConfiguration
+
+    /// - Throws: `.inputOutput` when neither layout is there; `.invalidInput` when config.json is of another architecture.
+    public init(_ path: String) throws(ForjaError) {
+        self.path = try Self.resolve(path)
+        huggingFace = try HuggingFaceConfig(
+            contentsOf: (self.path as NSString).appendingPathComponent("config.json"))
+        configuration = LlamaConfiguration(huggingFace)
+        try configuration.validate()
+    }
+
+    public func tokenizer() throws(ForjaError) -> Tokenizer {
+        let file = (path as NSString).appendingPathComponent("tokenizer.json")
+        guard FileManager.default.fileExists(atPath: file) else {
+            throw ForjaError(
+                .inputOutput, "\(path) has no tokenizer.json",
+                fix: "add it, or use a command that takes --ids")
+        }
+        return try Tokenizer(contentsOf: file)
+    }
+
+    public func safetensors() throws(ForjaError) -> SafetensorsDirectory {
+        try SafetensorsDirectory(path)
+    }
+
+    /// Ids that end a text.
+    public var stopIDs: Set<Int32> { Set(huggingFace.endOfTextIDs) }
+
+    /// The token a text without a prompt starts from.
+    public var startID: Int32? {
+        huggingFace.beginOfTextID ?? huggingFace.endOfTextIDs.first
+    }
+
+    private static func resolve(_ path: String) throws(ForjaError) -> String {
+        let files = FileManager.default
+        func has(_ directory: String) -> Bool {
+            files.fileExists(
+                atPath: (directory as NSString).appendingPathComponent("config.json"))
+        }
+        if has(path) { return path }
+        let checkpoints = (path as NSString).appendingPathComponent("checkpoints")
+        let steps = ((try? files.contentsOfDirectory(atPath: checkpoints)) ?? [])
+            .compactMap { $0.hasPrefix("step-") ? Int($0.dropFirst(5)) : nil }.sorted()
+        for step in steps.reversed() {
+            let checkpoint = (checkpoints as NSString).appendingPathComponent("step-\(step)")
+            if has(checkpoint) { return checkpoint }
+        }
+        throw ForjaError(
+            .inputOutput,
+            files.fileExists(atPath: path)
+                ? "\(path) holds neither a config.json nor a checkpoint"
+                : "there is no model directory \(path)",
+            fix: "give a Hugging Face directory or a run directory")
+    }
+}

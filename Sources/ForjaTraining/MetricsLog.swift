@@ -1,0 +1,76 @@
+import ForjaCore
+import ForjaFormats
+import Foundation
+
+/// One line of `metrics.jsonl`: numbers under fixed names, in the order given.
+public struct MetricsLine: Sendable {
+    private var members: [(name: String, text: String)] = []
+
+    public init(step: Int) { add("step", step) }
+
+    public mutating func add(_ name: String, _ value: Int) { members.append((name, "\(value)")) }
+
+    /// Shortest text that reads back to the same number; `null` when it is not finite, which JSON cannot say.
+    public mutating func add(_ name: String, _ value: Float) {
+        members.append((name, value.isFinite ? "\(value)" : "null"))
+    }
+    public mutating func add(_ name: String, _ value: Double) {
+        members.append((name, value.isFinite ? "\(value)" : "null"))
+    }
+
+    public var json: String {
+        "{" + members.map { "\"\($0.name)\":\($0.text)" }.joined(separator: ",") + "}"
+    }
+}
+
+/// `metrics.jsonl` of a run: one line a step, appended as steps end.
+public final class MetricsLog {
+    public static let fileName = "metrics.jsonl"
+    private let path: String
+    private let descriptor: Int32
+
+    /// Opens the log, cut back to what a checkpoint at `step` had seen: later lines and a torn last one go.
+    ///
+    /// - Parameter step: Steps done; 0 starts an empty log.
+    public init(directory: String, continuingAfter step: Int) throws(ForjaError) {
+        path = (directory as NSString).appendingPathComponent(Self.fileName)
+        let kept = try Self.lines(at: path).filter { $0.step <= step }
+        try AtomicFile.write(kept.map { $0.text + "\n" }.joined(), to: path)
+        descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw ForjaError(
+                .inputOutput, "\(path) cannot be opened: \(String(cString: strerror(errno)))",
+                fix: "make the run directory writable")
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    /// Appends one line in one write.
+    public func append(_ line: MetricsLine) throws(ForjaError) {
+        let bytes = Array((line.json + "\n").utf8)
+        let written = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
+        guard written == bytes.count else {
+            throw ForjaError(
+                .inputOutput, "\(path): \(String(cString: strerror(errno))) while appending",
+                fix: "free space, then resume from the last checkpoint")
+        }
+    }
+
+    /// Makes everything appended durable.
+    public func synchronize() { fsync(descriptor) }
+
+    /// Whole lines of a log with their steps; a torn last line is left out.
+    static func lines(at path: String) throws(ForjaError) -> [(step: Int, text: String)] {
+        guard let data = FileManager.default.contents(atPath: path) else { return [] }
+        let text = String(decoding: data, as: UTF8.self)
+        return text.split(separator: "\n").compactMap { line in
+            guard
+                let object = try? JSONSerialization.jsonObject(with: Data(line.utf8))
+                    as? [String: Any],
+                let step = object["step"] as? Int
+            else { return nil }
+            return (step, String(line))
+        }
+    }
+}

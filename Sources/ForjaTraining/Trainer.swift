@@ -1,0 +1,234 @@
+import ForjaCore
+import ForjaData
+import ForjaFormats
+import ForjaModels
+import ForjaRuntime
+import Foundation
+
+/// Runs a recipe: data, model, steps, validation, checkpoints. Resumable at every checkpoint.
+///
+/// Everything a step depends on is a function of (recipe, step), so a run stopped and resumed gives the same bits as one
+/// that was not.
+public final class Trainer {
+    private let recipe: Recipe
+    private let data: TrainingData
+    private let run: RunDirectory
+    private let engine: TrainingEngine
+    private let observer: any TrainingObserver
+    private let schedule: LearningRateSchedule
+    private let loader: WindowLoader
+    private let peakFlopsPerSecond: Double?
+    private var queue: Queue { engine.queue }
+
+    /// Steps done so far.
+    private var step = 0
+    private var lastValidationLoss: Double?
+    private let began = Date()
+
+    /// Prepares a run: records and plans the step, refuses what cannot fit, allocates, and sets the weights at their start
+    /// or at the newest whole checkpoint.
+    ///
+    /// - Parameters:
+    ///   - isResuming: Continues from the newest checkpoint in `run`, if there is one.
+    ///   - peakFlopsPerSecond: The device's measured peak, for MFU.
+    public init(
+        recipe: Recipe, data: TrainingData, run: RunDirectory, isResuming: Bool, queue: Queue,
+        peakFlopsPerSecond: Double?, observer: any TrainingObserver
+    ) throws(ForjaError) {
+        self.recipe = recipe
+        self.data = data
+        self.run = run
+        self.observer = observer
+        self.peakFlopsPerSecond = peakFlopsPerSecond
+        schedule = recipe.schedule
+        if let adjustments = schedule.adjustments { observer.note(adjustments) }
+        loader = try data.trainLoader(for: recipe)
+        let source = try recipe.modelSource.map(ModelDirectory.init)
+        let configuration =
+            try source?.configuration
+            ?? recipe.modelConfiguration(vocabularySize: data.tokenizer.vocabularySize)
+        guard data.tokenizer.vocabularySize <= configuration.vocabularySize else {
+            throw ForjaError(
+                .invalidInput,
+                "the tokenizer has \(data.tokenizer.vocabularySize) tokens and the model "
+                    + "\(configuration.vocabularySize)",
+                fix: "use the model's own tokenizer: remove tokenizer from the recipe")
+        }
+        let model = LlamaModel(
+            configuration, computeType: recipe.computeType, positions: recipe.sequenceLength)
+        engine = try TrainingEngine(
+            model: model, shape: recipe.stepShape, optimizer: recipe.optimizer, queue: queue)
+        try engine.prepare()
+        if isResuming, let checkpoint = try TrainingCheckpoint.newestWhole(in: run, observer) {
+            step = try checkpoint.restore(engine, recipe: recipe)
+            observer.note("resumed from step \(step)")
+        } else {
+            if isResuming { observer.note("no checkpoint yet: starting from the beginning") }
+            if let source {
+                try model.load(from: source.safetensors(), on: queue)
+            } else {
+                try model.initialize(seed: recipe.seed, on: queue)
+            }
+        }
+    }
+
+    public var parameterCount: Int { engine.model.configuration.parameterCount }
+    public var plannedByteCount: Int { engine.plannedByteCount }
+
+    /// Trains to the last step.
+    ///
+    /// - Returns: Validation loss after the last step, nats per token; `nil` when no text is held out.
+    /// - Throws: `.interrupted` after saving when a signal arrived; `.notFinite` when loss or gradient was NaN or infinite,
+    ///   with weights as before that step.
+    @discardableResult
+    public func train() throws(ForjaError) -> Double? {
+        let metrics = try MetricsLog(directory: run.path, continuingAfter: step)
+        let tensorBoard =
+            recipe.writesTensorBoard
+            ? try TensorBoardWriter(directory: run.path, resumingAfterStep: step) : nil
+        try AtomicFile.write(recipe.resolvedYAML, to: run.file("recipe.yaml"))
+        try RunManifest.write(
+            to: run, recipe: recipe, data: data, engine: engine, secondsSpent: 0, step: step)
+        if recipe.maxSteps == 0 { try save() }
+        var rate = RecentRate()
+        while step < recipe.maxSteps {
+            let number = step + 1
+            let learningRate = schedule.learningRate(at: number)
+            let start = Date()
+            let result = try runStep(number: number, learningRate: learningRate)
+            rate.add(seconds: Date().timeIntervalSince(start))
+            step = number
+            let tokensPerSecond =
+                Double(engine.shape.tokensPerStep) / max(rate.secondsPerStep, 1e-9)
+
+            var line = MetricsLine(step: number)
+            line.add("loss", result.loss)
+            line.add("learning_rate", learningRate)
+            line.add("gradient_norm", result.gradientNorm)
+            line.add("tokens_per_s", tokensPerSecond.rounded())
+            try metrics.append(line)
+            try tensorBoard?.write(
+                step: number,
+                scalars: [
+                    ("loss", Float(result.loss)), ("learning_rate", Float(learningRate)),
+                    ("gradient_norm", result.gradientNorm),
+                ])
+
+            let isLast = number == recipe.maxSteps
+            if isLast || isDue(number, every: recipe.evaluationEverySteps) {
+                try validate(metrics: metrics, tensorBoard: tensorBoard)
+            }
+            observer.progress(
+                progress(result, learningRate: learningRate, tokensPerSecond, rate))
+            let signal = Interruption.received
+            if isLast || isDue(number, every: recipe.checkpointEverySteps) || signal != nil {
+                metrics.synchronize()
+                try save()
+            }
+            if let signal, !isLast {
+                throw ForjaError(
+                    .interrupted, "\(signal): step \(number) is saved in \(run.path)",
+                    fix: "continue with the same command and --run-dir \(run.path) --resume")
+            }
+        }
+        metrics.synchronize()
+        try RunManifest.write(
+            to: run, recipe: recipe, data: data, engine: engine,
+            secondsSpent: Date().timeIntervalSince(began), step: step)
+        return lastValidationLoss
+    }
+
+    private func isDue(_ step: Int, every interval: Int) -> Bool {
+        interval > 0 && step % interval == 0
+    }
+
+    private func runStep(number: Int, learningRate: Double) throws(ForjaError) -> StepResult {
+        let shape = engine.shape
+        var microbatches: [Batch] = []
+        for index in 0..<shape.accumulation {
+            let first = index * shape.sequences
+            microbatches.append(
+                try loader.batch(
+                    step: number - 1, sequences: recipe.batchSize,
+                    rows: first..<(first + shape.sequences)))
+        }
+        let result = try engine.step(
+            number: number, microbatches: microbatches, learningRate: Float(learningRate),
+            maxGradientNorm: recipe.maxGradientNorm)
+        guard result.isFinite else {
+            let ranges = microbatches.flatMap(\.sourceRange)
+            let places = ranges.prefix(3).map { "\($0.lowerBound) ..< \($0.upperBound)" }
+            let newest = run.checkpointSteps.last
+            throw ForjaError(
+                .notFinite,
+                "step \(number) gave loss \(result.loss) and gradient norm "
+                    + "\(result.gradientNorm) on tokens \(places.joined(separator: ", "))"
+                    + (ranges.count > 3 ? " and \(ranges.count - 3) more ranges" : "")
+                    + "; the step was not applied",
+                fix: "lower schedule.learning_rate or look at that data"
+                    + (newest.map { "; step-\($0) is whole" } ?? ""))
+        }
+        return result
+    }
+
+    private func validate(
+        metrics: MetricsLog, tensorBoard: TensorBoardWriter?
+    ) throws(ForjaError) {
+        guard let windows = try data.validationWindows(for: recipe) else { return }
+        let loss = try engine.validate(windows.batches(of: engine.shape.sequences))
+        lastValidationLoss = loss
+        var line = MetricsLine(step: step)
+        line.add("validation_loss", loss)
+        try metrics.append(line)
+        try tensorBoard?.write(step: step, scalars: [("validation_loss", Float(loss))])
+        if let prompt = recipe.samplePrompt { try sample(prompt) }
+    }
+
+    private func sample(_ prompt: String) throws(ForjaError) {
+        let ids = data.tokenizer.encode(prompt)
+        guard !ids.isEmpty else { return }
+        let generator = try Generator(
+            model: engine.model, sequences: 1, capacity: ids.count + recipe.sampleTokens,
+            queue: queue)
+        let continuation = try generator.generate(
+            prompts: [ids], maxNewTokens: recipe.sampleTokens,
+            sampling: SamplingSettings(temperature: 0.8, topK: 50, seed: recipe.seed))
+        let text = data.tokenizer.decode(ids + continuation[0], skipSpecialTokens: true)
+        try AtomicFile.write(text + "\n", to: run.file("samples/step-\(step).txt"))
+        observer.sample(text, step: step)
+    }
+
+    private func save() throws(ForjaError) {
+        try TrainingCheckpoint.save(
+            engine, recipe: recipe, tokenizer: data.tokenizer, step: step,
+            to: run.checkpoint(step: step))
+        run.removeOldCheckpoints(keeping: recipe.keptCheckpoints)
+    }
+
+    private func progress(
+        _ result: StepResult, learningRate: Double, _ tokensPerSecond: Double, _ rate: RecentRate
+    ) -> TrainingProgress {
+        let flops = engine.model.configuration.trainingFlopsPerToken(
+            sequenceLength: recipe.sequenceLength)
+        return TrainingProgress(
+            step: step, maxSteps: recipe.maxSteps, loss: result.loss,
+            validationLoss: lastValidationLoss, learningRate: learningRate,
+            gradientNorm: result.gradientNorm, tokensPerSecond: tokensPerSecond,
+            modelFlopsUtilization: peakFlopsPerSecond.map { flops * tokensPerSecond / $0 },
+            secondsLeft: rate.secondsPerStep * Double(recipe.maxSteps - step))
+    }
+}
+
+/// Mean time of the last steps.
+private struct RecentRate {
+    private var seconds: [Double] = []
+
+    mutating func add(seconds value: Double) {
+        seconds.append(value)
+        if seconds.count > 20 { seconds.removeFirst() }
+    }
+
+    var secondsPerStep: Double {
+        seconds.isEmpty ? 0 : seconds.reduce(0, +) / Double(seconds.count)
+    }
+}

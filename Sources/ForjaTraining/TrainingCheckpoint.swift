@@ -1,0 +1,191 @@
+import ForjaCore
+import ForjaFormats
+import ForjaModels
+import ForjaRuntime
+import Foundation
+
+/// A checkpoint: a Hugging Face directory plus what training needs to go on bit for bit.
+///
+///     config.json  generation_config.json  model.safetensors      weights, float32
+///     tokenizer.json  tokenizer_config.json
+///     optimizer.safetensors                                       first and second moments
+///     forja.json                                                  step, data position, checksums
+///
+/// Random numbers and the data's order are functions of (seed, step), so the step is their whole state.
+struct TrainingCheckpoint {
+    static let stateName = "forja.json"
+    static let optimizerName = "optimizer.safetensors"
+
+    struct State: Codable {
+        var formatVersion = 1
+        /// Updates done.
+        var step: Int
+        /// Where the data stands: sequences read so far.
+        var sequencesRead: Int
+        /// State of every counter-based generator: the seed; counters follow from the step.
+        var seed: UInt64
+        var mesh: [String: Int]
+        /// What computed it; bits are promised for the same.
+        var build: [String: String]
+        /// SHA-256 by file and tensor.
+        var checksums: [String: [String: String]]
+    }
+
+    let path: String
+    let state: State
+
+    /// Reads a checkpoint's state.
+    ///
+    /// - Throws: `.damagedFile` naming the directory when it is not whole.
+    init(path: String) throws(ForjaError) {
+        self.path = path
+        let file = (path as NSString).appendingPathComponent(Self.stateName)
+        do {
+            state = try JSONDecoder().decode(
+                State.self, from: Data(contentsOf: URL(fileURLWithPath: file)))
+        } catch {
+            throw ForjaError(
+                .damagedFile, "\(file) cannot be read as a checkpoint's state",
+                fix: "resume from another checkpoint", cause: "\(error)")
+        }
+        guard state.formatVersion == 1 else {
+            throw ForjaError(
+                .damagedFile,
+                "\(file) has format \(state.formatVersion); this build reads format 1",
+                fix: "use the version of forja that wrote it")
+        }
+    }
+
+    // MARK: Saving
+
+    /// Writes a checkpoint; it appears under its name when everything is in it and on disk.
+    ///
+    /// - Throws: `.inputOutput` naming bytes needed and free; the checkpoints before it stay whole.
+    static func save(
+        _ engine: TrainingEngine, recipe: Recipe, tokenizer: Tokenizer, step: Int, to path: String
+    ) throws(ForjaError) {
+        let model = engine.model
+        // Weights and two moments, float32, and room for headers, tokenizer and state.
+        let directory = try AtomicDirectory(
+            at: path, expectedByteCount: 3 * model.checkpointByteCount + 1_048_576)
+        let endOfText = tokenizer.endOfTextID
+        try model.configuration.huggingFace(
+            beginOfTextID: nil, endOfTextIDs: endOfText.map { [$0] } ?? []
+        ).write(into: directory.temporaryPath)
+        try tokenizer.write(into: directory.temporaryPath, maxLength: model.configuration.contextLength)
+        let weights = try model.save(
+            to: directory.path(of: SafetensorsDirectory.fileName), on: engine.queue)
+        let moments = engine.states.flatMap { [$0.firstMoment, $0.secondMoment] }
+        let byName = Dictionary(uniqueKeysWithValues: moments.map { ($0.name, $0) })
+        let optimizer = try SafetensorsWriter.write(
+            moments.map { SafetensorsTensor(name: $0.name, dtype: .float32, shape: $0.shape) },
+            to: directory.path(of: optimizerName)
+        ) { tensor, emit throws(ForjaError) in
+            let variable = byName[tensor.name]!
+            try variable.forEachChunk(
+                from: 0, count: variable.shape.elementCount, on: engine.queue, emit)
+        }
+        let state = State(
+            step: step, sequencesRead: step * recipe.batchSize, seed: recipe.seed,
+            mesh: ["data": 1, "tensor": 1], build: RunManifest.build(engine.queue.device),
+            checksums: [
+                SafetensorsDirectory.fileName: weights.mapValues(\.description),
+                optimizerName: optimizer.mapValues(\.description),
+            ])
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+        guard let json = try? encoder.encode(state) else {
+            preconditionFailure("a state of numbers and texts encodes")
+        }
+        try AtomicFile.write(
+            String(decoding: json, as: UTF8.self), to: directory.path(of: stateName))
+        try directory.commit(isReplacing: true)
+    }
+
+    // MARK: Loading
+
+    /// The newest checkpoint of a run whose every tensor matches its checksum.
+    ///
+    /// - Throws: `.damagedFile` naming the newest one's fault and the last good one; damage is never skipped silently.
+    static func newestWhole(
+        in run: RunDirectory, _ observer: any TrainingObserver
+    ) throws(ForjaError) -> TrainingCheckpoint? {
+        guard let newest = run.checkpointSteps.last else { return nil }
+        do throws(ForjaError) {
+            let checkpoint = try TrainingCheckpoint(path: run.checkpoint(step: newest))
+            try checkpoint.verify()
+            return checkpoint
+        } catch {
+            var named = error
+            let good = run.checkpointSteps.dropLast().last { step in
+                (try? TrainingCheckpoint(path: run.checkpoint(step: step)).verify()) != nil
+            }
+            named.fix =
+                good.map {
+                    "remove \(run.checkpoint(step: newest)) to resume from step-\($0), which is whole"
+                } ?? "no other checkpoint is whole: start a new run directory"
+            throw named
+        }
+    }
+
+    /// Compares every tensor with its checksum.
+    func verify() throws(ForjaError) {
+        for (name, tensors) in state.checksums.sorted(by: { $0.key < $1.key }) {
+            let file = try SafetensorsFile(
+                contentsOf: (path as NSString).appendingPathComponent(name))
+            for (tensor, checksum) in tensors.sorted(by: { $0.key < $1.key }) {
+                let seen = try file.digest(of: tensor).description
+                guard seen == checksum else {
+                    throw ForjaError(
+                        .damagedFile,
+                        "\(file.path): tensor \(tensor) does not match its checksum "
+                            + "(\(seen.prefix(12))…, expected \(checksum.prefix(12))…)")
+                }
+            }
+        }
+    }
+
+    /// Sets weights and moments.
+    ///
+    /// - Returns: Steps done.
+    func restore(_ engine: TrainingEngine, recipe: Recipe) throws(ForjaError) -> Int {
+        guard state.seed == recipe.seed else {
+            throw ForjaError(
+                .invalidInput, "\(path) was trained with seed \(state.seed), not \(recipe.seed)",
+                fix: "set training.seed to \(state.seed)")
+        }
+        try engine.model.load(from: SafetensorsDirectory(path), on: engine.queue)
+        let file = try SafetensorsFile(
+            contentsOf: (path as NSString).appendingPathComponent(Self.optimizerName))
+        for variable in engine.states.flatMap({ [$0.firstMoment, $0.secondMoment] }) {
+            let tensor = try file.tensor(named: variable.name)
+            guard tensor.shape == variable.shape, tensor.dtype == .float32 else {
+                throw ForjaError(
+                    .damagedFile,
+                    "\(file.path): tensor \(variable.name) is \(tensor.dtype.rawValue) "
+                        + "\(tensor.shape), expected F32 \(variable.shape)",
+                    fix: "resume with the recipe that wrote it")
+            }
+            try file.withUnsafeBytes(of: variable.name) { bytes throws(ForjaError) in
+                try variable.writeBytes(bytes, on: engine.queue)
+            }
+        }
+        return state.step
+    }
+}
+
+extension Tokenizer {
+    /// The token that ends a document, if the vocabulary has one of the usual names.
+    public var endOfTextID: Int32? {
+        ["<|end_of_text|>", "<|endoftext|>", "</s>"].lazy.compactMap { self.id(of: $0) }.first
+    }
+
+    /// Writes tokenizer.json and tokenizer_config.json.
+    func write(into directory: String, maxLength: Int) throws(ForjaError) {
+        let folder = directory as NSString
+        try write(to: folder.appendingPathComponent("tokenizer.json"))
+        try AtomicFile.write(
+            configurationJSON(maxLength: maxLength),
+            to: folder.appendingPathComponent("tokenizer_config.json"))
+    }
+}

@@ -1,0 +1,123 @@
+import ArgumentParser
+import ForjaCore
+import ForjaFormats
+import ForjaModels
+import ForjaTraining
+
+struct GenerateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "generate",
+        abstract: "Continues a prompt.",
+        discussion: """
+            Text is printed as it is made and ends at the model's end-of-text ids or after --max-tokens.
+
+              forja generate --model runs/first --prompt "ROMEO:" --max-tokens 200 --temperature 0.8
+            """)
+
+    @OptionGroup var model: ModelOptions
+
+    @Option(help: "Text to continue; empty starts from the beginning-of-text or end-of-text token.")
+    var prompt = ""
+
+    @Option(help: "Most tokens to add.")
+    var maxTokens = 100
+
+    @Option(help: "Divides the logits; 0 always takes the most likely token.")
+    var temperature: Float = 1
+
+    @Option(help: "Draws from the k most likely tokens.")
+    var topK: Int?
+
+    @Option(help: "Draws from the fewest tokens whose probabilities sum to p.")
+    var topP: Float?
+
+    @Option(help: "Seed of the draws: the same seed gives the same text.")
+    var seed: UInt64 = 0
+
+    @Option(help: "Continuations to make at once.")
+    var samples = 1
+
+    @Flag(help: "Print one JSON document at the end instead of text.")
+    var json = false
+
+    @OptionGroup var compute: ComputeOptions
+
+    func validate() throws {
+        guard maxTokens >= 0 else { throw ValidationError("--max-tokens is \(maxTokens)") }
+        guard samples >= 1 else { throw ValidationError("--samples is \(samples)") }
+        do {
+            _ = try sampling
+        } catch let error as ForjaError {
+            throw ValidationError("\(error.message); \(error.fix ?? "")")
+        }
+    }
+
+    private var sampling: SamplingSettings {
+        get throws(ForjaError) {
+            try SamplingSettings(temperature: temperature, topK: topK, topP: topP, seed: seed)
+        }
+    }
+
+    private struct Result: Encodable {
+        struct Sample: Encodable {
+            let ids: [Int32]
+            let text: String
+        }
+        let promptIDs: [Int32]
+        let samples: [Sample]
+
+        enum CodingKeys: String, CodingKey {
+            case samples
+            case promptIDs = "prompt_ids"
+        }
+    }
+
+    func run() throws {
+        let directory = try ModelDirectory(model.model)
+        let tokenizer = try directory.tokenizer()
+        var promptIDs = tokenizer.encode(prompt)
+        if promptIDs.isEmpty {
+            guard let first = directory.startID else {
+                throw ForjaError(
+                    .invalidInput, "the prompt has no tokens and the model names no start token",
+                    fix: "give --prompt")
+            }
+            promptIDs = [first]
+        }
+        let capacity = promptIDs.count + maxTokens
+        let queue = try compute.open()
+        let loaded = try model.load(
+            directory, positions: min(capacity, directory.configuration.contextLength), on: queue)
+        let generator = try Generator(
+            model: loaded, sequences: samples, capacity: capacity, queue: queue)
+
+        // One sample is streamed; several would run into each other.
+        let isStreaming = !json && samples == 1
+        var stream = Tokenizer.StreamDecoder(tokenizer, skipSpecialTokens: true)
+        if isStreaming { Console.partialResult(prompt) }
+        let results = try generator.generate(
+            prompts: Array(repeating: promptIDs, count: samples), maxNewTokens: maxTokens,
+            sampling: sampling, stopIDs: directory.stopIDs
+        ) { _, id in
+            if isStreaming, !directory.stopIDs.contains(id) {
+                Console.partialResult(stream.append(id))
+            }
+            return Interruption.received == nil
+        }
+        if isStreaming { Console.result(stream.finish()) }
+        if let signal = Interruption.received {
+            throw ForjaError(.interrupted, "\(signal): generation stopped")
+        }
+        let texts = results.map { tokenizer.decode($0, skipSpecialTokens: true) }
+        if json {
+            try Console.json(
+                Result(
+                    promptIDs: promptIDs,
+                    samples: zip(results, texts).map { Result.Sample(ids: $0, text: $1) }))
+        } else if !isStreaming {
+            for (index, text) in texts.enumerated() {
+                Console.result("── sample \(index + 1)\n\(prompt)\(text)")
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+import ArgumentParser
+import ForjaCore
+import ForjaModels
+import ForjaRuntime
+import ForjaTraining
+import Foundation
+
+struct PlanCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "plan",
+        abstract: "Says what a recipe's step needs before anything runs.",
+        discussion: """
+            Records the step that train would run and plans its memory; allocates nothing, trains nothing.
+
+              forja plan recipes/quickstart.yaml --set training.batch_size_sequences=64
+            """)
+
+    @Argument(help: "The recipe, a YAML file.")
+    var recipe: String
+
+    @Option(help: ArgumentHelp("Overrides a recipe key.", valueName: "key=value"))
+    var set: [String] = []
+
+    @Option(help: "Plans for this type instead of the recipe's training.dtype: f32 or bf16.")
+    var dtype: ComputeType?
+
+    @Flag(help: "Print one JSON document.")
+    var json = false
+
+    @OptionGroup var compute: ComputeOptions
+
+    private struct Report: Encodable {
+        let parameters: Int
+        let tokensPerStep: Int
+        let flopsPerStep: Double
+        let dispatchedFlopsPerStep: Double
+        let peakBytes: Int
+        let engineBytes: Int
+        let weightBytes: Int
+        let optimizerBytes: Int
+        let activationBytes: Int
+        let workspaceBytes: Int
+        let communicationBytesPerStep: Int
+        let deviceMemoryBytes: Int
+        let fits: Bool
+
+        enum CodingKeys: String, CodingKey {
+            case parameters, fits
+            case tokensPerStep = "tokens_per_step"
+            case flopsPerStep = "flops_per_step"
+            case dispatchedFlopsPerStep = "dispatched_flops_per_step"
+            case peakBytes = "peak_bytes"
+            case engineBytes = "engine_bytes"
+            case weightBytes = "weight_bytes"
+            case optimizerBytes = "optimizer_bytes"
+            case activationBytes = "activation_bytes"
+            case workspaceBytes = "workspace_bytes"
+            case communicationBytesPerStep = "communication_bytes_per_step"
+            case deviceMemoryBytes = "device_memory_bytes"
+        }
+    }
+
+    func run() throws {
+        let overrides = set + (dtype.map { ["training.dtype=\($0.rawValue)"] } ?? [])
+        let recipe = try Recipe(contentsOf: recipe, overrides: overrides)
+        let configuration = try TrainingData.modelConfiguration(for: recipe)
+        let queue = try compute.open()
+        let engine = try TrainingEngine(
+            model: LlamaModel(
+                configuration, computeType: recipe.computeType, positions: recipe.sequenceLength),
+            shape: recipe.stepShape, optimizer: recipe.optimizer, queue: queue)
+        let device = queue.device.description
+        let parameterBytes = { (variables: [Variable]) in variables.reduce(0) { $0 + $1.byteCount } }
+        let states = engine.states.flatMap { [$0.firstMoment, $0.secondMoment] }
+        // The process itself: program, runtime, the OpenCL compiler or the BLAS library's buffers.
+        let process = device.sharesHostMemory ? peakResidentBytes() : 0
+        let report = Report(
+            parameters: configuration.parameterCount, tokensPerStep: engine.shape.tokensPerStep,
+            flopsPerStep: configuration.trainingFlopsPerToken(
+                sequenceLength: recipe.sequenceLength) * Double(engine.shape.tokensPerStep),
+            dispatchedFlopsPerStep: engine.dispatchedFlopsPerStep,
+            peakBytes: engine.plannedByteCount + process, engineBytes: engine.plannedByteCount,
+            weightBytes: engine.model.parameters.reduce(0) {
+                $0 + $1.compute.byteCount
+                    + ($1.compute === $1.master ? 0 : $1.master.byteCount)
+            }, optimizerBytes: parameterBytes(states),
+            activationBytes: engine.scheduler.arenaByteCount,
+            workspaceBytes: engine.scheduler.workspaceByteCount, communicationBytesPerStep: 0,
+            deviceMemoryBytes: device.memoryBytes,
+            fits: engine.plannedByteCount <= device.memoryBytes)
+        if json {
+            try Console.json(report)
+            return
+        }
+        let rows: [(String, String)] = [
+            ("parameters", "\(report.parameters)"),
+            ("tokens per step", "\(report.tokensPerStep)"),
+            ("FLOPs per step", String(format: "%.3e", report.flopsPerStep)),
+            ("  as dispatched", String(format: "%.3e", report.dispatchedFlopsPerStep)),
+            ("weights", megabytes(report.weightBytes)),
+            ("optimizer state", megabytes(report.optimizerBytes)),
+            ("activations and gradients", megabytes(report.activationBytes)),
+            ("workspace", megabytes(report.workspaceBytes)),
+            ("engine in all", megabytes(report.engineBytes)),
+            ("process peak", megabytes(report.peakBytes)),
+            ("device memory", megabytes(report.deviceMemoryBytes)),
+            ("fits", report.fits ? "yes" : "no"),
+        ]
+        for (name, value) in rows {
+            Console.result(name.padding(toLength: 28, withPad: " ", startingAt: 0) + value)
+        }
+    }
+}

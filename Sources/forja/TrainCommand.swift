@@ -1,0 +1,140 @@
+import ArgumentParser
+import ForjaCore
+import ForjaRuntime
+import ForjaTraining
+import Foundation
+
+struct TrainCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "train",
+        abstract: "Trains a model as a recipe says.",
+        discussion: """
+            Loss, validation loss, speed, MFU and the time left are shown while it runs; everything is kept in the run
+            directory: the resolved recipe, metrics.jsonl, TensorBoard events, samples and checkpoints, which are
+            Hugging Face directories.
+
+              forja train recipes/quickstart.yaml --run-dir runs/first
+              forja train recipes/quickstart.yaml --run-dir runs/first --resume
+              forja train recipes/quickstart.yaml --set training.max_steps=100 --set training.seed=2
+
+            Ctrl-C or SIGTERM finishes the step, saves and exits with 130; a second one stops at once.
+            """)
+
+    @Argument(help: "The recipe, a YAML file; recipes/ holds ready ones.")
+    var recipe: String
+
+    @Option(
+        help: ArgumentHelp("Overrides a recipe key; may be given often.", valueName: "key=value"))
+    var set: [String] = []
+
+    @Option(help: "Where the run is kept; runs/NAME-DATE when absent.")
+    var runDir: String?
+
+    @Flag(help: "Continues the run in --run-dir from its newest checkpoint.")
+    var resume = false
+
+    @Option(
+        help: "Computes in this type instead of the recipe's training.dtype: f32 or bf16.")
+    var dtype: ComputeType?
+
+    @Flag(help: "Prints the outcome as one JSON document.")
+    var json = false
+
+    @OptionGroup var compute: ComputeOptions
+
+    func validate() throws {
+        if resume, runDir == nil { throw ValidationError("--resume needs --run-dir") }
+    }
+
+    private struct Outcome: Encodable {
+        let runDirectory: String
+        let step: Int
+        let validationLoss: Double?
+        let unigramEntropy: Double
+        let seconds: Double
+
+        enum CodingKeys: String, CodingKey {
+            case step, seconds
+            case runDirectory = "run_dir"
+            case validationLoss = "validation_loss"
+            case unigramEntropy = "unigram_entropy"
+        }
+    }
+
+    func run() throws {
+        let start = Date()
+        let overrides = set + (dtype.map { ["training.dtype=\($0.rawValue)"] } ?? [])
+        let recipe = try Recipe(contentsOf: recipe, overrides: overrides)
+        let directory = try RunDirectory(
+            path: runDir ?? RunDirectory.defaultPath(name: recipe.name), isResuming: resume)
+        if resume { try Self.checkUnchanged(recipe, in: directory) }
+        if resume, directory.checkpointSteps.last == recipe.maxSteps {
+            Console.note("\(directory.path) has all \(recipe.maxSteps) steps already")
+            return
+        }
+        let queue = try compute.open()
+        let observer = ConsoleObserver()
+        let data = try TrainingData(recipe: recipe, run: directory, observer: observer)
+        let trainer = try Trainer(
+            recipe: recipe, data: data, run: directory, isResuming: resume, queue: queue,
+            peakFlopsPerSecond: try queue.device.measuredPeak(), observer: observer)
+        Console.note(
+            "\(recipe.name): \(trainer.parameterCount) parameters, "
+                + "\(trainer.plannedByteCount / 1_000_000) MB planned, on "
+                + "\(queue.device.description.name) "
+                + "(\(queue.device.description.kind.rawValue), "
+                + "\(queue.device.description.threadCount) threads); run in \(directory.path)")
+        let validationLoss: Double?
+        do {
+            validationLoss = try trainer.train()
+        } catch {
+            observer.end()
+            throw error
+        }
+        observer.end()
+        let seconds = Date().timeIntervalSince(start)
+        if json {
+            try Console.json(
+                Outcome(
+                    runDirectory: directory.path, step: recipe.maxSteps,
+                    validationLoss: validationLoss, unigramEntropy: data.unigramEntropy,
+                    seconds: seconds))
+            return
+        }
+        if let validationLoss {
+            Console.result(
+                String(
+                    format: "validation loss %.4f nats per token; unigram entropy %.4f "
+                        + "(%.4f below)", validationLoss, data.unigramEntropy,
+                    data.unigramEntropy - validationLoss))
+        }
+        Console.result(
+            String(format: "%d steps in %.1f s; run in ", recipe.maxSteps, seconds)
+                + directory.path)
+    }
+
+    private static func checkUnchanged(
+        _ recipe: Recipe, in directory: RunDirectory
+    ) throws(ForjaError) {
+        let stored = directory.file("recipe.yaml")
+        guard FileManager.default.fileExists(atPath: stored) else { return }
+        let changed = recipe.keysChanged(since: try Recipe(contentsOf: stored))
+        guard changed.isEmpty else {
+            throw ForjaError(
+                .invalidInput,
+                "the recipe differs from the run's in \(changed.joined(separator: ", "))",
+                fix: "use the same recipe and --set, or start a new run directory")
+        }
+    }
+}
+
+extension Device {
+    /// Peak FLOP/s measured now, for MFU: BLAS where kernels run on the host's cores; elsewhere there is none.
+    func measuredPeak() throws(ForjaError) -> Double? {
+        switch description.kind {
+        case .host, .openCLCPU:
+            try Device.measureHostPeak(threadCount: description.threadCount)
+        case .openCLGPU, .openCLAccelerator: nil
+        }
+    }
+}

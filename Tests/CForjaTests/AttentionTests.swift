@@ -1,0 +1,240 @@
+import CForja
+import Testing
+
+/// B batch, T query rows, S keys, H query heads, G key-value heads, D head width.
+extension OperationTests {
+    @Suite("Attention")
+    struct AttentionTests {
+        /// Every grouping and head width, lengths around the tile sizes; the product of all would
+        /// take minutes and find nothing more.
+        static let squareShapes = [
+            square(1, heads: 1, groups: 1, width: 16), square(63, heads: 2, groups: 1, width: 64),
+            square(64, heads: 3, groups: 1, width: 80), square(65, heads: 8, groups: 1, width: 16),
+            square(33, heads: 4, groups: 2, width: 128, batch: 2),
+            square(130, heads: 2, groups: 2, width: 64, batch: 2),
+            square(65, heads: 6, groups: 2, width: 80),
+            square(1025, heads: 1, groups: 1, width: 16),
+        ]
+
+        static func square(
+            _ length: Int, heads: Int, groups: Int, width: Int, batch: Int = 1
+        ) -> AttentionShape {
+            AttentionShape(
+                batch: batch, queryLength: length, keyLength: length, heads: heads,
+                keyValueHeads: groups, headDim: width)
+        }
+
+        /// Sequences packed from documents of these lengths, the same in every batch but shifted.
+        static func packed(_ lengths: [Int], heads: Int, groups: Int, width: Int) -> AttentionShape
+        {
+            func starts(_ lengths: [Int]) -> [Int32] {
+                var start = 0
+                var starts: [Int32] = []
+                for length in lengths {
+                    starts += [Int32](repeating: Int32(start), count: length)
+                    start += length
+                }
+                return starts
+            }
+            var shape = square(
+                lengths.reduce(0, +), heads: heads, groups: groups, width: width, batch: 2)
+            shape.documentStart = starts(lengths) + starts(lengths.reversed())
+            return shape
+        }
+
+        static let packedShapes = [
+            packed([1, 2, 60, 1], heads: 2, groups: 1, width: 16),
+            packed([40, 64, 33], heads: 3, groups: 1, width: 64),
+            packed([1, 1, 1, 1, 1], heads: 4, groups: 2, width: 80),
+            packed([130, 1, 70], heads: 2, groups: 2, width: 16),
+        ]
+
+        @Test("matches float64", arguments: Target.attention, Storage.computing)
+        func matchesFloat64(target: Target, storage: Storage) throws {
+            for shape in Self.squareShapes { try expectForward(shape, storage, on: target) }
+        }
+
+        @Test("keeps packed documents apart", arguments: Target.attention, Storage.computing)
+        func keepsDocumentsApart(target: Target, storage: Storage) throws {
+            for shape in Self.packedShapes { try expectForward(shape, storage, on: target) }
+        }
+
+        @Test("decodes against a cache", arguments: Target.attention, Storage.computing)
+        func decodesAgainstCache(target: Target, storage: Storage) throws {
+            for (rows, heads, groups, width) in [
+                (1, 2, 1, 64), (1, 8, 1, 16), (3, 3, 1, 80), (65, 2, 2, 128), (1, 6, 3, 64),
+            ] {
+                let shape = AttentionShape(
+                    batch: 3, queryLength: rows, keyLength: 150, heads: heads,
+                    keyValueHeads: groups, headDim: width, queryOffset: [0, 64, 85])
+                try expectForward(shape, storage, on: target)
+            }
+        }
+
+        @Test(
+            "reads Q, K and V from one fused tensor", arguments: Target.attention, Storage.computing
+        )
+        func readsFusedTensor(target: Target, storage: Storage) throws {
+            for shape in Self.squareShapes.dropLast() + Self.packedShapes {
+                try expectForward(shape, storage, fused: true, on: target)
+            }
+        }
+
+        @Test("stays finite where scores are large", arguments: Target.attention)
+        func staysFiniteForLargeScores(target: Target) throws {
+            // Scores rise by hundreds along the keys, so the running maximum changes at each.
+            let shape = Self.square(70, heads: 1, groups: 1, width: 16)
+            let q = [Double](repeating: 8, count: shape.queryCount)
+            let k = (0..<shape.keyCount).map { Double($0 / 16) * 4 - 100 }
+            var random = TestRandom(seed: 9)
+            let v = random.values(shape.keyCount, as: .f32)
+            let want = Reference.attention(shape, q: q, k: k, v: v)
+            try target.run { bench in
+                let call = try AttentionCall(shape, .f32, q: q, k: k, v: v, at: bench)
+                try call.runForward()
+                expectClose(
+                    try call.out.values(), want.out, within: Tolerance.attention, ofMagnitude: [1])
+                expectClose(try call.lse.values(), want.lse, within: Tolerance.attention)
+            }
+        }
+
+        @Test("never reads keys that no row sees", arguments: Target.attention, Storage.computing)
+        func neverReadsUnseenKeys(target: Target, storage: Storage) throws {
+            // A cache past its filled part is memory nobody wrote.
+            let shape = AttentionShape(
+                batch: 2, queryLength: 2, keyLength: 96, heads: 4, keyValueHeads: 2, headDim: 64,
+                queryOffset: [5, 66])
+            try expectForward(shape, storage, poisonsUnseenKeys: true, on: target)
+        }
+
+        @Test("has the gradients of float64", arguments: Target.attention, Storage.computing)
+        func hasGradients(target: Target, storage: Storage) throws {
+            for shape in Self.squareShapes + Self.packedShapes {
+                try expectBackward(shape, storage, on: target)
+            }
+        }
+
+        @Test(
+            "writes gradients into one fused tensor", arguments: Target.attention, Storage.computing
+        )
+        func writesFusedGradients(target: Target, storage: Storage) throws {
+            for shape in Self.squareShapes.dropLast() + Self.packedShapes {
+                try expectBackward(shape, storage, fused: true, on: target)
+            }
+        }
+
+        @Test("has the slopes of the float64 function", arguments: Target.attention)
+        func hasSlopes(target: Target) throws {
+            for shape in [
+                Self.square(9, heads: 2, groups: 1, width: 16),
+                Self.packed([3, 5, 1], heads: 3, groups: 3, width: 16),
+            ] {
+                let inputs = AttentionInputs(shape, .f32, seed: 21)
+                let (q, k, v, dOut) = (inputs.q, inputs.k, inputs.v, inputs.dOut)
+                func loss(_ q: [Double], _ k: [Double], _ v: [Double]) -> Double {
+                    dot(Reference.attention(shape, q: q, k: k, v: v).out, dOut)
+                }
+                try target.run { bench in
+                    let call = try AttentionCall(shape, .f32, q: q, k: k, v: v, at: bench)
+                    try call.runForward()
+                    let gradients = try call.runBackward(dOut: dOut)
+                    expectGradient(
+                        gradients.dq, of: { loss($0, k, v) }, at: q, within: Tolerance.attention,
+                        ofMagnitude: 4)
+                    expectGradient(
+                        gradients.dk, of: { loss(q, $0, v) }, at: k, within: Tolerance.attention,
+                        ofMagnitude: 4)
+                    expectGradient(
+                        gradients.dv, of: { loss(q, k, $0) }, at: v, within: Tolerance.attention,
+                        ofMagnitude: 4)
+                }
+            }
+        }
+
+        @Test("needs memory that grows no faster than the sequence", arguments: Target.attention)
+        func needsLinearMemory(target: Target) throws {
+            try target.run { bench in
+                let device = bench.device.device
+                func bytes(_ length: Int) -> (forward: Double, backward: Double) {
+                    var args = forja_attention_backward_args()
+                    args.forward = attentionArgs(
+                        Self.square(length, heads: 8, groups: 2, width: 64), .bf16)
+                    return (
+                        Double(forja_attention_forward_workspace_bytes(device, &args.forward)),
+                        Double(forja_attention_backward_workspace_bytes(device, &args))
+                    )
+                }
+                let (short, long) = (bytes(4096), bytes(32_768))
+                #expect(long.forward <= 8.01 * short.forward)
+                #expect(long.backward <= 8.01 * short.backward)
+                // Less than a tenth of one head's [T, T] matrix.
+                #expect(max(long.forward, long.backward) < 32_768 * 32_768 * 4 / 10)
+            }
+        }
+
+        @Test("gives the same bits on any number of threads and in every run")
+        func givesSameBits() throws {
+            for shape in [
+                Self.square(130, heads: 6, groups: 3, width: 64, batch: 2),
+                Self.square(300, heads: 1, groups: 1, width: 16), Self.packedShapes[1],
+            ] {
+                for storage in Storage.computing {
+                    let inputs = AttentionInputs(shape, storage, seed: 22)
+                    try Target.expectSameBits(on: Target.attention) { bench in
+                        let call = try AttentionCall(shape, storage, inputs, at: bench)
+                        try call.runForward()
+                        try call.queueBackward(dOut: inputs.dOut)
+                        return try call.out.bytes() + call.lse.bytes() + call.gradientBytes()
+                    }
+                }
+            }
+        }
+
+        private func expectForward(
+            _ shape: AttentionShape, _ storage: Storage, fused: Bool = false,
+            poisonsUnseenKeys: Bool = false, on target: Target,
+            sourceLocation: SourceLocation = #_sourceLocation
+        ) throws {
+            let inputs = AttentionInputs(shape, storage, seed: 20)
+            let want = Reference.attention(shape, q: inputs.q, k: inputs.k, v: inputs.v)
+            var given = inputs
+            if poisonsUnseenKeys { given.poisonUnseenKeys() }
+            let (out, lse) = try target.run { bench in
+                let call = try AttentionCall(shape, storage, given, fused: fused, at: bench)
+                try call.runForward()
+                return (try call.out.values(), try call.lse.values())
+            }
+            let tolerance = storage == .f32 ? Tolerance.attention : Tolerance.attentionBF16
+            expectClose(
+                out, want.out, within: tolerance, ofMagnitude: [1], as: storage,
+                "\(shape.testDescription) out", sourceLocation: sourceLocation)
+            expectClose(
+                lse, want.lse, within: Tolerance.attention,
+                ofMagnitude: want.lse.map { $0.magnitude + 1 }, "\(shape.testDescription) lse",
+                sourceLocation: sourceLocation)
+        }
+
+        private func expectBackward(
+            _ shape: AttentionShape, _ storage: Storage, fused: Bool = false, on target: Target,
+            sourceLocation: SourceLocation = #_sourceLocation
+        ) throws {
+            let inputs = AttentionInputs(shape, storage, seed: 23)
+            let want = Reference.attentionBackward(
+                shape, q: inputs.q, k: inputs.k, v: inputs.v, dOut: inputs.dOut)
+            let gradients = try target.run { bench in
+                let call = try AttentionCall(shape, storage, inputs, fused: fused, at: bench)
+                try call.runForward()
+                return try call.runBackward(dOut: inputs.dOut)
+            }
+            let tolerance = storage == .f32 ? Tolerance.attention : Tolerance.attentionBF16
+            for (name, got, want) in [
+                ("dq", gradients.dq, want.dq), ("dk", gradients.dk, want.dk),
+                ("dv", gradients.dv, want.dv),
+            ] {
+                expectClose(
+                    got, want, within: tolerance, ofMagnitude: [max(1, want.largestMagnitude)],
+                    as: storage, "\(shape.testDescription) \(name)", sourceLocation: sourceLocation)
+            }
+        }
+    }
+}

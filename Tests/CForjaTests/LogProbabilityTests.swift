@@ -1,0 +1,245 @@
+import CForja
+import Testing
+
+/// R rows, V vocabulary.
+extension OperationTests {
+    @Suite("Log-probability of labels")
+    struct LogProbabilityTests {
+        static let vocabularies = [1, 2, 63, 64, 65, 1025, 5000]
+
+        @Test("matches float64 for ragged vocabularies", arguments: Target.rows, Storage.computing)
+        func matchesForRaggedVocabularies(target: Target, storage: Storage) throws {
+            for vocabulary in Self.vocabularies {
+                try expectOutputs(Rows(vocabulary: vocabulary, storage: storage), on: target)
+            }
+        }
+
+        @Test(
+            "scales logits by one over the temperature", arguments: Target.rows, Storage.computing)
+        func scalesLogits(target: Target, storage: Storage) throws {
+            for scale in [0.5, 2.5] {
+                try expectOutputs(
+                    Rows(vocabulary: 130, storage: storage, logitScale: scale), on: target)
+            }
+        }
+
+        @Test("leaves the logits alone without a gradient", arguments: Target.rows)
+        func leavesLogitsAlone(target: Target) throws {
+            let rows = Rows(vocabulary: 65, storage: .bf16)
+            try target.run { bench in
+                let call = try LogProbabilityCall(rows, at: bench)
+                let before = try call.logits.bytes()
+                try call.run(wantsGradient: false)
+                #expect(try call.logits.bytes() == before)
+            }
+        }
+
+        @Test("does without the outputs that are absent", arguments: Target.rows)
+        func doesWithoutAbsentOutputs(target: Target) throws {
+            let rows = Rows(vocabulary: 65, storage: .f32)
+            try target.run { bench in
+                let call = try LogProbabilityCall(rows, at: bench)
+                call.args.lse = absentSpan
+                call.args.entropy = absentSpan
+                try call.run(wantsGradient: false)
+                expectClose(
+                    try call.logProbability.values(), rows.want.logProbability,
+                    within: Tolerance.transcendental, ofMagnitude: rows.want.magnitudes)
+                #expect(try call.lse.values().areAllNaN)
+                #expect(try call.entropy.values().areAllNaN)
+            }
+        }
+
+        @Test(
+            "makes the gradient in the same pass, or afterwards", arguments: Target.rows,
+            Storage.computing)
+        func makesGradient(target: Target, storage: Storage) throws {
+            for vocabulary in Self.vocabularies {
+                for scale in [1, 0.5] {
+                    let rows = Rows(vocabulary: vocabulary, storage: storage, logitScale: scale)
+                    for inOnePass in [true, false] {
+                        let (logits, gaps) = try target.run { bench in
+                            let call = try LogProbabilityCall(rows, at: bench)
+                            try call.run(wantsGradient: inOnePass)
+                            if !inOnePass { try call.runBackward() }
+                            return (try call.denseLogits(), try call.gaps())
+                        }
+                        expectClose(
+                            logits, rows.want.gradient, within: Tolerance.transcendental,
+                            ofMagnitude: rows.gradientMagnitudes, as: storage,
+                            "V\(vocabulary) dLogits")
+                        #expect(gaps.areAllNaN)
+                    }
+                }
+            }
+        }
+
+        @Test("has the slopes of the float64 function", arguments: Target.rows)
+        func hasSlopes(target: Target) throws {
+            let rows = Rows(vocabulary: 17, storage: .f32, logitScale: 0.8)
+            let logits = try target.run { bench in
+                let call = try LogProbabilityCall(rows, at: bench)
+                try call.run(wantsGradient: true)
+                return try call.denseLogits()
+            }
+            expectGradient(
+                logits,
+                of: { dot(rows.reference(logits: $0).logProbability, rows.weights) },
+                at: rows.logits, coordinates: 40, within: Tolerance.transcendental, ofMagnitude: 8)
+        }
+
+        @Test("stays finite for huge logits", arguments: Target.rows, Storage.computing)
+        func staysFiniteForHugeLogits(target: Target, storage: Storage) throws {
+            try expectOutputs(
+                Rows(vocabulary: 300, storage: storage, logitRange: 30_000), on: target)
+        }
+
+        @Test("of an even row is −log V, and its entropy log V", arguments: Target.rows)
+        func ofEvenRow(target: Target) throws {
+            var rows = Rows(vocabulary: 4096, storage: .f32)
+            rows.logits = [Double](repeating: -3, count: rows.logits.count)
+            try target.run { bench in
+                let call = try LogProbabilityCall(rows, at: bench)
+                try call.run(wantsGradient: false)
+                let logV = 8.317766166719343
+                expectClose(
+                    try call.entropy.values(), rows.labels.map { _ in logV },
+                    within: Tolerance.transcendental, ofMagnitude: [logV + 3])
+                expectClose(
+                    try call.logProbability.values(), rows.labels.map { $0 < 0 ? 0 : -logV },
+                    within: Tolerance.transcendental, ofMagnitude: [logV + 3])
+            }
+        }
+
+        @Test("shows a NaN logit in its row and no other", arguments: Target.rows)
+        func showsNaN(target: Target) throws {
+            var rows = Rows(vocabulary: 65, storage: .f32)
+            let poisonedRow = 3
+            rows.logits[poisonedRow * 65 + 64] = .nan
+            try target.run { bench in
+                let call = try LogProbabilityCall(rows, at: bench)
+                try call.run(wantsGradient: false)
+                for (row, value) in try call.lse.values().enumerated() {
+                    #expect(value.isNaN == (row == poisonedRow), "row \(row)")
+                }
+                for (row, value) in try call.logProbability.values().enumerated() {
+                    #expect(value.isNaN == (row == poisonedRow), "row \(row)")
+                }
+            }
+        }
+
+        @Test("gives the same bits on any number of threads and in every run")
+        func givesSameBits() throws {
+            for storage in Storage.computing {
+                let rows = Rows(vocabulary: 3001, storage: storage)
+                try Target.expectSameBits(on: Target.rows) { bench in
+                    let call = try LogProbabilityCall(rows, at: bench)
+                    try call.run(wantsGradient: true)
+                    return try call.logProbability.bytes() + call.lse.bytes()
+                        + call.entropy.bytes() + call.logits.bytes()
+                }
+            }
+        }
+
+        private func expectOutputs(
+            _ rows: Rows, on target: Target, sourceLocation: SourceLocation = #_sourceLocation
+        ) throws {
+            try target.run { bench in
+                let call = try LogProbabilityCall(rows, at: bench)
+                try call.run(wantsGradient: false)
+                for (name, got, want) in [
+                    ("log-probability", call.logProbability, rows.want.logProbability),
+                    ("lse", call.lse, rows.want.lse), ("entropy", call.entropy, rows.want.entropy),
+                ] {
+                    expectClose(
+                        try got.values(), want, within: Tolerance.transcendental,
+                        ofMagnitude: rows.want.magnitudes, "V\(rows.vocabulary) \(name)",
+                        sourceLocation: sourceLocation)
+                }
+            }
+        }
+    }
+}
+
+/// Nine rows of random logits: rows 2 and 5 carry no label; the first and last entries are labels.
+private struct Rows {
+    let vocabulary: Int
+    let storage: Storage
+    let logitScale: Double
+    var logits: [Double]
+    let labels: [Int32]
+    let weights: [Double]
+
+    init(vocabulary: Int, storage: Storage, logitScale: Double = 1, logitRange: Double = 6) {
+        self.vocabulary = vocabulary
+        self.storage = storage
+        self.logitScale = logitScale
+        var random = TestRandom(seed: UInt64(vocabulary))
+        logits = random.values(9 * vocabulary, as: storage, scale: logitRange)
+        var labels = random.integers(9, in: 0..<vocabulary)
+        (labels[0], labels[1], labels[2], labels[5]) = (0, Int32(vocabulary - 1), -1, -100)
+        self.labels = labels
+        weights = random.values(9, as: .f32, scale: 2)
+    }
+
+    var want: Reference.LogProbabilities { reference(logits: logits) }
+
+    /// Size of dLogits' terms: s · weight · (1 or p), and p carries the error of lse.
+    var gradientMagnitudes: [Double] {
+        let sizes = want.magnitudes
+        return weights.indices.flatMap { row in
+            [Double](
+                repeating: logitScale * weights[row].magnitude * (1 + sizes[row]), count: vocabulary
+            )
+        }
+    }
+
+    func reference(logits: [Double]) -> Reference.LogProbabilities {
+        Reference.logProbabilities(
+            of: labels, logits: logits, vocabulary: vocabulary, scale: logitScale, weights: weights)
+    }
+}
+
+/// Tensors of one call; rows of logits have a gap of five NaNs between them.
+private final class LogProbabilityCall {
+    let logits, logProbability, lse, entropy: GuardedTensor
+    var args: forja_log_probability_args
+    private let bench: Workbench
+    private let layout: PaddedMatrices
+    private let gradient: GuardedTensor
+
+    init(_ rows: Rows, at bench: Workbench) throws {
+        self.bench = bench
+        let count = rows.labels.count
+        layout = PaddedMatrices(rows: count, width: rows.vocabulary, padding: 5)
+        logits = try bench.tensor(layout.scatter(rows.logits), as: rows.storage)
+        logProbability = try bench.poisoned(count, as: .f32)
+        lse = try bench.poisoned(count, as: .f32)
+        entropy = try bench.poisoned(count, as: .f32)
+        gradient = try bench.tensor(rows.weights, as: .f32)
+        args = forja_log_probability_args()
+        args.dtype = rows.storage.dtype
+        args.logits = logits.span
+        args.labels = try bench.integers(rows.labels).span
+        args.log_probability = logProbability.span
+        args.lse = lse.span
+        args.entropy = entropy.span
+        args.rows = UInt64(count)
+        args.vocabulary = UInt64(rows.vocabulary)
+        args.row_stride = UInt64(layout.rowStride)
+        args.logit_scale = Float(rows.logitScale)
+    }
+
+    func run(wantsGradient: Bool) throws {
+        args.gradient = wantsGradient ? gradient.span : absentSpan
+        try bench.run { forja_log_probability($0, &args) }
+    }
+
+    func runBackward() throws {
+        args.gradient = gradient.span
+        try bench.run { forja_log_probability_backward($0, &args) }
+    }
+
+    func denseLogits() throws -> [Double] { layout.gather(try logits.values()) }
+    func gaps() throws -> [Double] { layout.gaps(in: try logits.values()) }
+}

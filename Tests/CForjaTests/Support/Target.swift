@@ -1,0 +1,63 @@
+import Foundation
+import Testing
+
+/// Parent of every suite that runs operations: one at a time, because a forced kernel family is an
+/// environment variable of the process, and because two cores time-share badly.
+@Suite(.serialized)
+enum OperationTests {}
+
+/// Where an operation runs: a device, and the kernel family forced on it.
+struct Target: Sendable, CustomTestStringConvertible {
+    let device: TestDevice.Choice
+    var forced: Forced?
+
+    /// An environment variable that launchers read when they choose a kernel.
+    struct Forced: Sendable {
+        let variable: String
+        let value: String
+    }
+
+    var testDescription: String {
+        forced.map { "\(device.name) \($0.variable)=\($0.value)" } ?? device.name
+    }
+
+    /// Every device with the kernels it chooses itself.
+    static let all = TestDevice.all.map { Target(device: $0) }
+    static let matmul = all(forcing: "FORJA_MATMUL_VARIANT", to: ["ref", "cpu", "gpu"])
+    static let attention = all(forcing: "FORJA_ATTENTION_VARIANT", to: ["ref", "cpu", "gpu"])
+    static let rows = all(forcing: "FORJA_ROW_KERNELS", to: ["item", "group"])
+
+    /// Every device, and each OpenCL device again with each kernel family forced on it.
+    private static func all(forcing variable: String, to values: [String]) -> [Target] {
+        all
+            + TestDevice.openCL.flatMap { device in
+                values.map {
+                    Target(device: device, forced: Forced(variable: variable, value: $0))
+                }
+            }
+    }
+
+    /// Runs `body` at a fresh workbench with the kernel family in force.
+    func run<Result>(
+        threadCount: UInt32 = 2, _ body: (Workbench) throws -> Result
+    ) throws -> Result {
+        if let forced { setenv(forced.variable, forced.value, 1) }
+        defer { if let forced { unsetenv(forced.variable) } }
+        return try body(Workbench(on: device.open(threadCount: threadCount)))
+    }
+
+    /// Expects `body` to give the same bytes on the host with one, two and three threads, and twice
+    /// on each other target.
+    static func expectSameBits(
+        on targets: [Target], sourceLocation: SourceLocation = #_sourceLocation,
+        _ body: (Workbench) throws -> [UInt8]
+    ) throws {
+        for target in targets {
+            let threadCounts: [UInt32] = target.device.isHost ? [1, 2, 3] : [0, 0]
+            let results = try threadCounts.map { try target.run(threadCount: $0, body) }
+            #expect(
+                results.allSatisfy { $0 == results[0] },
+                "\(target.testDescription) differs from itself", sourceLocation: sourceLocation)
+        }
+    }
+}

@@ -1,0 +1,73 @@
+import CForja
+import Testing
+
+/// A device's queue and the guarded tensors that one test's operations read and write.
+final class Workbench {
+    let device: TestDevice
+    private var tensors: [GuardedTensor] = []
+
+    init(on device: TestDevice) { self.device = device }
+
+    /// A tensor holding `values` rounded to `storage`.
+    func tensor(_ values: [Double], as storage: Storage) throws -> GuardedTensor {
+        try tensor(payload: storage.encoded(values), storage)
+    }
+
+    /// A tensor of `count` NaNs: what is not written, or is added to, shows.
+    func poisoned(_ count: Int, as storage: Storage) throws -> GuardedTensor {
+        try tensor(
+            payload: [UInt8](repeating: 0xff, count: count * storage.byteCount), storage)
+    }
+
+    /// Integers: ids, labels, positions.
+    func integers(_ values: [Int32]) throws -> GuardedTensor {
+        try tensor(payload: bytes(of: values), .f32)
+    }
+
+    /// A tensor of exactly these bytes.
+    func tensor(payload: [UInt8], _ storage: Storage) throws -> GuardedTensor {
+        let tensor = try GuardedTensor(payload: payload, storage, on: device)
+        tensors.append(tensor)
+        return tensor
+    }
+
+    /// Runs one operation and waits for it, then expects the guards of every tensor intact.
+    func run(
+        sourceLocation: SourceLocation = #_sourceLocation,
+        _ operation: (OpaquePointer) -> forja_status
+    ) throws {
+        try requireOK(operation(device.queue), sourceLocation: sourceLocation)
+        for tensor in tensors { _ = try tensor.bytes(sourceLocation: sourceLocation) }
+    }
+}
+
+/// A tensor between guard bytes, as numbers of one storage type.
+final class GuardedTensor {
+    /// Elements before and after. Odd, so that nothing wider than an element is aligned.
+    private static let guardCount = 19
+
+    let storage: Storage
+    let count: Int
+    private let buffer: TestBuffer<UInt8>
+
+    fileprivate init(payload: [UInt8], _ storage: Storage, on device: TestDevice) throws {
+        self.storage = storage
+        count = payload.count / storage.byteCount
+        buffer = try device.buffer(payload, guardBytes: Self.guardCount * storage.byteCount)
+    }
+
+    /// The tensor as the engine takes it.
+    var span: forja_span { span(at: 0) }
+
+    /// The tensor from element `offset` on.
+    func span(at offset: Int) -> forja_span {
+        forja_span(buffer: buffer.handle, offset: UInt64(Self.guardCount + offset))
+    }
+
+    /// The tensor's bytes, for comparisons to the bit; records an issue when a guard changed.
+    func bytes(sourceLocation: SourceLocation = #_sourceLocation) throws -> [UInt8] {
+        try buffer.read(sourceLocation: sourceLocation)
+    }
+
+    func values() throws -> [Double] { try storage.decoded(bytes()) }
+}
