@@ -20,7 +20,9 @@ extension OperationTests {
         @Test("clips only what is longer than the limit", arguments: Target.rows)
         func clips(target: Target) throws {
             // ‖gradient‖ = 6, scaled 3.
-            for (limit, factor) in [(1, 1 / 3.000001), (4, 1), (0, 1), (-1, 1)] as [(Double, Double)] {
+            for (limit, factor) in [(1, 1 / 3.000001), (4, 1), (0, 1), (-1, 1)]
+                as [(Double, Double)]
+            {
                 let scalars = StepScalars(gradientScale: 0.5, maxNorm: limit, lossSum: 1)
                 let got = try target.run { try norm([20, 16], scalars, at: $0) }
                 expectClose([got.norm], [3], within: Tolerance.transcendental)
@@ -130,7 +132,8 @@ extension OperationTests {
         @Test("decays weights that get no gradient", arguments: Target.rows)
         func decaysWeights(target: Target) throws {
             try target.run { bench in
-                let reference = AdamWReference(count: 65, seed: 3)
+                var reference = AdamWReference(count: 65, seed: 3)
+                reference.m = reference.m.map { _ in 0 }
                 let update = try AdamWUpdate(reference, keepsBF16: false, at: bench)
                 let scalars = AdamWReference.scalars(update: 1)
                 try update.run([Double](repeating: 0, count: 65), scalars)

@@ -159,6 +159,9 @@ extension OperationTests {
                     var args = forja_attention_backward_args()
                     args.forward = attentionArgs(
                         Self.square(length, heads: 8, groups: 2, width: 64), .bf16)
+                    args.dq_row_stride = args.forward.q_row_stride
+                    args.dk_row_stride = args.forward.k_row_stride
+                    args.dv_row_stride = args.forward.v_row_stride
                     return (
                         Double(forja_attention_forward_workspace_bytes(device, &args.forward)),
                         Double(forja_attention_backward_workspace_bytes(device, &args))
@@ -169,6 +172,23 @@ extension OperationTests {
                 #expect(long.backward <= 8.01 * short.backward)
                 // Less than a tenth of one head's [T, T] matrix.
                 #expect(max(long.forward, long.backward) < 32_768 * 32_768 * 4 / 10)
+            }
+        }
+
+        @Test("needs no more memory than it says", arguments: Target.attention, Storage.computing)
+        func needsNoMoreMemoryThanItSays(target: Target, storage: Storage) throws {
+            for shape in [
+                Self.square(130, heads: 4, groups: 2, width: 64, batch: 2), Self.packedShapes[1],
+                AttentionShape(
+                    batch: 3, queryLength: 1, keyLength: 900, heads: 8, keyValueHeads: 1,
+                    headDim: 128, queryOffset: [0, 500, 899]),
+            ] {
+                let inputs = AttentionInputs(shape, storage, seed: 24)
+                try target.run(alone: true) { bench in
+                    let call = try AttentionCall(shape, storage, inputs, at: bench)
+                    try call.runForward()
+                    if shape.queryOffset == nil { try call.queueBackward(dOut: inputs.dOut) }
+                }
             }
         }
 

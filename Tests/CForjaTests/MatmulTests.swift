@@ -153,6 +153,17 @@ extension OperationTests {
             }
         }
 
+        @Test("needs no more memory than it says", arguments: Target.matmul, MatmulLayout.allCases)
+        func needsNoMoreMemoryThanItSays(target: Target, layout: MatmulLayout) throws {
+            for (m, n, k) in [(257, 190, 300), (3, 700, 513), (700, 5, 70)] {
+                for storage in Storage.computing {
+                    var product = Product(layout: layout, m: m, n: n, k: k)
+                    (product.input, product.output) = (storage, storage)
+                    try expectProduct(product, on: target, alone: true)
+                }
+            }
+        }
+
         @Test("gives the same bits on any number of threads and in every run")
         func givesSameBits() throws {
             for layout in MatmulLayout.allCases {
@@ -172,7 +183,7 @@ extension OperationTests {
 
         /// Runs `product` on random operands and expects float64's result, and every gap untouched.
         private func expectProduct(
-            _ product: Product, on target: Target,
+            _ product: Product, on target: Target, alone: Bool = false,
             sourceLocation: SourceLocation = #_sourceLocation
         ) throws {
             let p = product
@@ -182,7 +193,7 @@ extension OperationTests {
             let b = random.values(
                 (p.sharesB ? 1 : p.batch) * p.bRows * p.bWidth, as: p.input)
             let old = random.values(p.batch * p.m * p.n, as: p.output)
-            let (c, gaps) = try target.run { bench in
+            let (c, gaps) = try target.run(alone: alone) { bench in
                 let (c, layout) = try run(p, at: bench, a: a, b: b, old: old)
                 let stored = try c.values()
                 return (layout.gather(stored), layout.gaps(in: stored))
@@ -241,7 +252,8 @@ extension OperationTests {
             args.c_stride = UInt64(cLayout.matrixStride)
             args.alpha = Float(p.alpha)
             args.accumulate = p.accumulates
-            try bench.run { forja_matmul($0, &args) }
+            let bytes = forja_matmul_workspace_bytes(bench.device.device, &args)
+            try bench.run(workspaceBytes: bytes) { forja_matmul($0, &args) }
             return (cTensor, cLayout)
         }
     }

@@ -75,6 +75,16 @@ extension OperationTests {
                 within: Tolerance.transcendental, ofMagnitude: 10)
         }
 
+        @Test("needs no more memory than it says", arguments: Target.rows)
+        func needsNoMoreMemoryThanItSays(target: Target) throws {
+            for (rows, width) in [(1, 65), (515, 130), (3, 5000)] {
+                let norm = RMSNormCase(rows: rows, width: width, .bf16)
+                _ = try target.run(alone: true) { bench in
+                    try norm.runBackward(at: bench, oldDX: nil, oldDWeight: nil)
+                }
+            }
+        }
+
         @Test("gives the same bits on any number of threads and in every run")
         func givesSameBits() throws {
             for storage in Storage.computing {
@@ -175,7 +185,8 @@ private struct RMSNormCase {
         args.width = UInt64(width)
         args.accumulate_dx = oldDX != nil
         args.accumulate_d_weight = oldDWeight != nil
-        try bench.run { forja_rmsnorm_backward($0, &args) }
+        let bytes = forja_rmsnorm_backward_workspace_bytes(bench.device.device, &args)
+        try bench.run(workspaceBytes: bytes) { forja_rmsnorm_backward($0, &args) }
         return (dx, dWeight)
     }
 }

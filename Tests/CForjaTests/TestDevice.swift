@@ -34,6 +34,14 @@ final class TestDevice {
                 sharedOpenCLDevices[openCLIndex], "\(name) could not be opened")
             return try TestDevice(name: name, device: device, ownsDevice: false)
         }
+
+        /// A device opened anew, so that nothing but the calling test allocates on it.
+        func openAlone() throws -> TestDevice {
+            guard let openCLIndex else { return try open() }
+            var device: OpaquePointer?
+            try requireOK(forja_device_open_opencl(&device, openCLIndex))
+            return try TestDevice(name: name, device: #require(device), ownsDevice: true)
+        }
     }
 
     /// The host, then every OpenCL device in discovery order.
@@ -110,7 +118,9 @@ final class TestBuffer<Element: BitwiseCopyable> {
         try requireOK(forja_buffer_create(&handle, owner.device, UInt64(size)))
         self.handle = try #require(handle)
         var bytes = [UInt8](repeating: Self.guardByte, count: size)
-        values.withUnsafeBytes { bytes.replaceSubrange(guardBytes..<guardBytes + $0.count, with: $0) }
+        values.withUnsafeBytes {
+            bytes.replaceSubrange(guardBytes..<guardBytes + $0.count, with: $0)
+        }
         try requireOK(forja_buffer_write(owner.queue, self.handle, 0, bytes, UInt64(size)))
     }
 
@@ -131,7 +141,8 @@ final class TestBuffer<Element: BitwiseCopyable> {
         try requireOK(
             forja_buffer_read(owner.queue, &bytes, handle, 0, UInt64(size)),
             sourceLocation: sourceLocation)
-        let before = bytes[..<guardBytes], after = bytes[(size - guardBytes)...]
+        let before = bytes[..<guardBytes]
+        let after = bytes[(size - guardBytes)...]
         #expect(
             before.allSatisfy { $0 == Self.guardByte }, "bytes before the buffer were written",
             sourceLocation: sourceLocation)
@@ -149,7 +160,7 @@ final class TestBuffer<Element: BitwiseCopyable> {
 }
 
 /// An absent optional operand.
-let absentSpan = forja_span(buffer: nil, offset: 0)
+var absentSpan: forja_span { forja_span(buffer: nil, offset: 0) }
 
 /// The calling thread's message for its last failed call.
 func lastError() -> String { String(cString: forja_last_error()) }

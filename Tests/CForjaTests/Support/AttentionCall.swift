@@ -101,7 +101,8 @@ final class AttentionCall {
     }
 
     func runForward() throws {
-        try bench.run { forja_attention_forward($0, &args) }
+        let bytes = forja_attention_forward_workspace_bytes(bench.device.device, &args)
+        try bench.run(workspaceBytes: bytes) { forja_attention_forward($0, &args) }
     }
 
     /// Queues the backward pass on what the forward pass left, and waits.
@@ -130,7 +131,8 @@ final class AttentionCall {
             backward.dk_row_stride = UInt64(shape.keyValueHeads * shape.headDim)
             backward.dv_row_stride = backward.dk_row_stride
         }
-        try bench.run { forja_attention_backward($0, &backward) }
+        let bytes = forja_attention_backward_workspace_bytes(bench.device.device, &backward)
+        try bench.run(workspaceBytes: bytes) { forja_attention_backward($0, &backward) }
     }
 
     func runBackward(dOut: [Double]) throws -> (dq: [Double], dk: [Double], dv: [Double]) {

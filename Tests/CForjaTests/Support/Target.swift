@@ -37,13 +37,15 @@ struct Target: Sendable, CustomTestStringConvertible {
             }
     }
 
-    /// Runs `body` at a fresh workbench with the kernel family in force.
+    /// Runs `body` at a fresh workbench with the kernel family in force; `alone` on a device that no
+    /// other test shares, so that what is allocated on it can be told.
     func run<Result>(
-        threadCount: UInt32 = 2, _ body: (Workbench) throws -> Result
+        threadCount: UInt32 = 2, alone: Bool = false, _ body: (Workbench) throws -> Result
     ) throws -> Result {
         if let forced { setenv(forced.variable, forced.value, 1) }
         defer { if let forced { unsetenv(forced.variable) } }
-        return try body(Workbench(on: device.open(threadCount: threadCount)))
+        let opened = try alone ? device.openAlone() : device.open(threadCount: threadCount)
+        return try body(Workbench(on: opened, isAlone: alone))
     }
 
     /// Expects `body` to give the same bytes on the host with one, two and three threads, and twice

@@ -4,9 +4,14 @@ import Testing
 /// A device's queue and the guarded tensors that one test's operations read and write.
 final class Workbench {
     let device: TestDevice
+    /// Nothing else allocates on the device.
+    private let isAlone: Bool
     private var tensors: [GuardedTensor] = []
 
-    init(on device: TestDevice) { self.device = device }
+    init(on device: TestDevice, isAlone: Bool = false) {
+        self.device = device
+        self.isAlone = isAlone
+    }
 
     /// A tensor holding `values` rounded to `storage`.
     func tensor(_ values: [Double], as storage: Storage) throws -> GuardedTensor {
@@ -32,11 +37,23 @@ final class Workbench {
     }
 
     /// Runs one operation and waits for it, then expects the guards of every tensor intact.
+    ///
+    /// - Parameter workspaceBytes: What the operation said it needs: reserved first, and expected to
+    ///   be enough where the device is not shared.
     func run(
-        sourceLocation: SourceLocation = #_sourceLocation,
+        workspaceBytes: UInt64 = 0, sourceLocation: SourceLocation = #_sourceLocation,
         _ operation: (OpaquePointer) -> forja_status
     ) throws {
+        if workspaceBytes > 0 {
+            try requireOK(forja_queue_reserve_workspace(device.queue, workspaceBytes))
+        }
+        let allocated = forja_device_allocated_bytes(device.device)
         try requireOK(operation(device.queue), sourceLocation: sourceLocation)
+        if isAlone {
+            #expect(
+                forja_device_allocated_bytes(device.device) == allocated,
+                "needs more workspace than \(workspaceBytes) bytes", sourceLocation: sourceLocation)
+        }
         for tensor in tensors { _ = try tensor.bytes(sourceLocation: sourceLocation) }
     }
 }
