@@ -75,8 +75,8 @@ public enum SafetensorsWriter {
             guard let byteCount = tensor.byteCount, tensor.name != SafetensorsHeader.metadataKey
             else {
                 throw ForjaError(
-                    .invalidInput, "tensor \(tensor.name) \(tensor.shape) cannot be stored in \(path)"
-                )
+                    .invalidInput,
+                    "tensor \(tensor.name) \(tensor.shape) cannot be stored in \(path)")
             }
             guard names.insert(tensor.name).inserted else {
                 throw ForjaError(.invalidInput, "tensor \(tensor.name) is given twice for \(path)")
@@ -84,7 +84,8 @@ public enum SafetensorsWriter {
             let shape = tensor.shape.dimensions.map(String.init).joined(separator: ",")
             members.append(
                 "\(quoted(tensor.name)):{\"dtype\":\"\(tensor.dtype.rawValue)\","
-                    + "\"shape\":[\(shape)],\"data_offsets\":[\(position),\(position + byteCount)]}")
+                    + "\"shape\":[\(shape)],"
+                    + "\"data_offsets\":[\(position),\(position + byteCount)]}")
             position += byteCount
         }
         var json = Array("{\(members.joined(separator: ","))}".utf8)

@@ -30,7 +30,7 @@ struct AddedTokens: Sendable {
         var token: Int32 = -1
     }
 
-    private let tokens: [Token]
+    let tokens: [Token]
     private var nodes = [Node(byte: 0)]
     private var startsToken = [Bool](repeating: false, count: 256)
 

@@ -10,10 +10,10 @@ import Foundation
 ///     text → added tokens → normalizer → pre-tokenizer → BPE → post-processor → ids
 public struct Tokenizer: Sendable {
     private let json: [UInt8]
-    private let rawTokens: AddedTokens
-    private let normalizedTokens: AddedTokens
+    let rawTokens: AddedTokens
+    let normalizedTokens: AddedTokens
     private let isComposing: Bool
-    private let preTokenizer: PreTokenizer
+    let preTokenizer: PreTokenizer
     private let model: BytePairModel
     private let prefix: [Int32]
     private let suffix: [Int32]
