@@ -112,20 +112,17 @@ private struct PieceScanner {
         {
             return end
         }
-        var afterSpace: ScalarClass?
+        var isSymbol = first.isDisjoint(with: Self.content)
         if second < end {
             let (next, third) = read(at: second)
             if next.contains(.letter), !first.contains(.newline) {
                 return runEnd(of: .letter, from: third)
             }
-            afterSpace = next
+            if text[start] == UInt8(ascii: " "), next.isDisjoint(with: Self.content) {
+                isSymbol = true
+            }
         }
-        let isSymbol = first.isDisjoint(with: Self.content)
-        if isSymbol
-            || text[start] == UInt8(ascii: " ") && afterSpace?.isDisjoint(with: Self.content) == true
-        {
-            return runEnd(of: .newline, from: symbolRunEnd(from: second))
-        }
+        if isSymbol { return runEnd(of: .newline, from: symbolRunEnd(from: second)) }
         return spaceEnd(from: start, isEndingAtNewline: true)
     }
 

@@ -168,18 +168,21 @@ struct TokenizerFile {
     }
 
     private mutating func readPostProcessor(_ part: TokenizerJSONValue) throws(ForjaError) {
+        var hasTemplate = false
         for (type, value) in try Self.flattened(part, "post_processor", members: "processors") {
             switch type {
             case "ByteLevel": break  // Moves offsets only.
-            case "TemplateProcessing": try readTemplate(value)
+            case "TemplateProcessing" where hasTemplate:
+                throw Self.unsupported("a second TemplateProcessing")
+            case "TemplateProcessing":
+                try readTemplate(value)
+                hasTemplate = true
             default: throw Self.unsupported("the post-processor \(type)")
             }
         }
     }
 
     private mutating func readTemplate(_ template: TokenizerJSONValue) throws(ForjaError) {
-        var before: [Int32] = []
-        var after: [Int32] = []
         var sequenceCount = 0
         for piece in template["single"].array ?? [] {
             if piece["Sequence"] != .null {
@@ -195,7 +198,11 @@ struct TokenizerFile {
                     guard let id = id.integer, id >= 0, id <= TokenizerModelFile.greatestID else {
                         throw Self.damaged("the template gives \(name) an id that cannot be")
                     }
-                    if sequenceCount == 0 { before.append(Int32(id)) } else { after.append(Int32(id)) }
+                    if sequenceCount == 0 {
+                        prefix.append(Int32(id))
+                    } else {
+                        suffix.append(Int32(id))
+                    }
                 }
             } else {
                 throw Self.damaged("the template has a piece of unknown kind")
@@ -204,8 +211,6 @@ struct TokenizerFile {
         guard sequenceCount == 1 else {
             throw Self.unsupported("a template that does not hold the text once")
         }
-        prefix = before + prefix
-        suffix += after
     }
 
     private static func decoding(_ part: TokenizerJSONValue) throws(ForjaError) -> Decoding {
