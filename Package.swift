@@ -58,6 +58,9 @@ let package = Package(
             swiftSettings: swiftSettings),
 
         // Tests mirror Sources.
+        .target(
+            name: "ForjaTestSupport", dependencies: ["ForjaRuntime"], path: "Tests/Support",
+            swiftSettings: swiftSettings),
         .testTarget(
             name: "CForjaTests", dependencies: ["CForja"], swiftSettings: swiftSettings),
         .testTarget(
@@ -67,6 +70,18 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ForjaDataTests", dependencies: ["ForjaData"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaRuntimeTests", dependencies: ["ForjaRuntime", "ForjaTestSupport"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaNNTests", dependencies: ["ForjaNN", "ForjaTestSupport"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaModelsTests", dependencies: ["ForjaModels", "ForjaTestSupport"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaTrainingTests", dependencies: ["ForjaTraining", "ForjaTestSupport"],
+            swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .gnu2x
 )

@@ -20,6 +20,18 @@ public struct Batch: Sendable, Equatable {
     public var labelCount: Int
 }
 
+extension Batch {
+    /// One row of given tokens and labels, from no shard: benchmarks, replays.
+    ///
+    /// - Parameter labels: `ignoredLabel`, or any negative number, where nothing is trained.
+    public init(tokens: [Int32], labels: [Int32]) {
+        precondition(tokens.count == labels.count)
+        self.init(
+            rowCount: 1, sequenceLength: tokens.count, tokens: tokens, labels: labels,
+            documentStart: nil, sourceRanges: [0..<0], labelCount: labels.count { $0 >= 0 })
+    }
+}
+
 /// Puts a batch together row by row.
 struct BatchBuilder {
     let sequenceLength: Int

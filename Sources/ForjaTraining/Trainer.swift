@@ -43,7 +43,7 @@ public final class Trainer {
         schedule = recipe.schedule
         if let adjustments = schedule.adjustments { observer.note(adjustments) }
         loader = try data.trainLoader(for: recipe)
-        let source = try recipe.modelSource.map(ModelDirectory.init)
+        let source = try recipe.modelSource.map { path throws(ForjaError) in try ModelDirectory(path) }
         let configuration =
             try source?.configuration
             ?? recipe.modelConfiguration(vocabularySize: data.tokenizer.vocabularySize)
@@ -56,8 +56,10 @@ public final class Trainer {
         }
         let model = LlamaModel(
             configuration, computeType: recipe.computeType, positions: recipe.sequenceLength)
+        var shape = recipe.stepShape
+        shape.documentMask = data.masksDocuments(recipe)
         engine = try TrainingEngine(
-            model: model, shape: recipe.stepShape, optimizer: recipe.optimizer, queue: queue)
+            model: model, shape: shape, optimizer: recipe.optimizer, queue: queue)
         try engine.prepare()
         if isResuming, let checkpoint = try TrainingCheckpoint.newestWhole(in: run, observer) {
             step = try checkpoint.restore(engine, recipe: recipe)
@@ -156,7 +158,7 @@ public final class Trainer {
             number: number, microbatches: microbatches, learningRate: Float(learningRate),
             maxGradientNorm: recipe.maxGradientNorm)
         guard result.isFinite else {
-            let ranges = microbatches.flatMap(\.sourceRange)
+            let ranges = microbatches.flatMap(\.sourceRanges)
             let places = ranges.prefix(3).map { "\($0.lowerBound) ..< \($0.upperBound)" }
             let newest = run.checkpointSteps.last
             throw ForjaError(
@@ -174,8 +176,10 @@ public final class Trainer {
     private func validate(
         metrics: MetricsLog, tensorBoard: TensorBoardWriter?
     ) throws(ForjaError) {
-        guard let windows = try data.validationWindows(for: recipe) else { return }
-        let loss = try engine.validate(windows.batches(of: engine.shape.sequences))
+        guard let batches = try data.validationBatches(
+            for: recipe, sequences: engine.shape.sequences)
+        else { return }
+        let loss = try engine.validate(batches)
         lastValidationLoss = loss
         var line = MetricsLine(step: step)
         line.add("validation_loss", loss)

@@ -1,4 +1,5 @@
 import ForjaCore
+import ForjaData
 import ForjaFormats
 import ForjaModels
 import ForjaRuntime
@@ -176,8 +177,8 @@ struct TrainingCheckpoint {
 
 extension Tokenizer {
     /// The token that ends a document, if the vocabulary has one of the usual names.
-    public var endOfTextID: Int32? {
-        ["<|end_of_text|>", "<|endoftext|>", "</s>"].lazy.compactMap { self.id(of: $0) }.first
+    var endOfTextID: Int32? {
+        Tokenization.endOfTextNames.lazy.compactMap { self.id(of: $0) }.first
     }
 
     /// Writes tokenizer.json and tokenizer_config.json.

@@ -93,7 +93,7 @@ struct GenerateCommand: ParsableCommand {
 
         // One sample is streamed; several would run into each other.
         let isStreaming = !json && samples == 1
-        var stream = Tokenizer.StreamDecoder(tokenizer, skipSpecialTokens: true)
+        var stream = tokenizer.makeStreamDecoder(skipSpecialTokens: true)
         if isStreaming { Console.partialResult(prompt) }
         let results = try generator.generate(
             prompts: Array(repeating: promptIDs, count: samples), maxNewTokens: maxTokens,

@@ -63,7 +63,8 @@ struct PlanCommand: ParsableCommand {
     func run() throws {
         let overrides = set + (dtype.map { ["training.dtype=\($0.rawValue)"] } ?? [])
         let recipe = try Recipe(contentsOf: recipe, overrides: overrides)
-        let configuration = try TrainingData.modelConfiguration(for: recipe)
+        let configuration = try TrainingData.modelConfiguration(
+            for: recipe, observer: ConsoleObserver())
         let queue = try compute.open()
         let engine = try TrainingEngine(
             model: LlamaModel(

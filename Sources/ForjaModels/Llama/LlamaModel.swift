@@ -102,7 +102,7 @@ public final class LlamaModel: Sendable {
     }
 
     /// Where attention finds keys and values.
-    enum AttentionSource {
+    package enum AttentionSource {
         /// Beside the queries: training and scoring over whole sequences.
         case sequences(length: Int, documentStart: Tensor?)
         /// In caches, per layer `[B, S, G·D]`; new rows stand from `position` on, at absolute `positions`.
@@ -115,7 +115,7 @@ public final class LlamaModel: Sendable {
     ///   - tokens: `[B·T]` int32.
     ///   - batch: B.
     /// - Returns: `[B·T, C]`.
-    func hidden(
+    package func hidden(
         in graph: StepGraph, tokens: Tensor, batch: Int, source: AttentionSource
     ) throws(ForjaError) -> Tensor {
         let c = configuration

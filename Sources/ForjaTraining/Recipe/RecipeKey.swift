@@ -32,7 +32,7 @@ public struct RecipeKey: Sendable {
     public let mayChangeOnResume: Bool
 
     init(
-        _ path: String, _ kind: Kind, _ defaultValue: RecipeValue? = nil,
+        _ path: String, _ kind: Kind, default defaultValue: RecipeValue? = nil,
         mayChangeOnResume: Bool = false, _ summary: String
     ) {
         self.path = path

@@ -3,7 +3,7 @@ public enum RecipeSchema {
     public static let keys: [RecipeKey] = [
         RecipeKey("name", .string, "Name of the run; the recipe's file name when absent."),
         RecipeKey(
-            "stage", .choice(["pretrain"]), .string("pretrain"),
+            "stage", .choice(["pretrain"]), default: .string("pretrain"),
             "What is trained for: pretrain learns next tokens of text."),
 
         RecipeKey(
@@ -22,26 +22,26 @@ public enum RecipeSchema {
             "model.context_length", .integer(1...16_777_216),
             "Positions the model is made for. Absent: training.sequence_length_tokens."),
         RecipeKey(
-            "model.tie_embeddings", .boolean, .boolean(true),
+            "model.tie_embeddings", .boolean, default: .boolean(true),
             "Whether the head is the embedding table."),
         RecipeKey(
-            "model.rope_base", .number(1...1e12), .number(500_000), "Base of rotary positions."),
+            "model.rope_base", .number(1...1e12), default: .number(500_000), "Base of rotary positions."),
         RecipeKey(
             "model.rope_scaling.factor", .number(1...1e6),
             "Llama 3.1 scaling: how far long wavelengths are stretched. Absent: none."),
         RecipeKey(
-            "model.rope_scaling.low_frequency_factor", .number(0.001...1e6), .number(1),
+            "model.rope_scaling.low_frequency_factor", .number(0.001...1e6), default: .number(1),
             "Wavelengths above original context / this are stretched in full."),
         RecipeKey(
-            "model.rope_scaling.high_frequency_factor", .number(0.001...1e6), .number(4),
+            "model.rope_scaling.high_frequency_factor", .number(0.001...1e6), default: .number(4),
             "Wavelengths below original context / this are kept."),
         RecipeKey(
             "model.rope_scaling.original_context_length", .integer(1...16_777_216),
-            .integer(8192), "Context before stretching."),
+            default: .integer(8192), "Context before stretching."),
         RecipeKey(
-            "model.norm_epsilon", .number(0...1), .number(1e-5), "Added to the mean square."),
+            "model.norm_epsilon", .number(0...1), default: .number(1e-5), "Added to the mean square."),
         RecipeKey(
-            "model.initializer_range", .number(0...10), .number(0.02),
+            "model.initializer_range", .number(0...10), default: .number(0.02),
             "Standard deviation of initial weights."),
 
         RecipeKey(
@@ -61,11 +61,11 @@ public enum RecipeSchema {
             "data.validation", .paths,
             "Text held out. Absent: the last data.validation_fraction of the tokens."),
         RecipeKey(
-            "data.validation_fraction", .number(0...0.9), .number(0.1),
+            "data.validation_fraction", .number(0...0.9), default: .number(0.1),
             "Share of the tokens at the end of data.train held out when data.validation is absent."
         ),
         RecipeKey(
-            "data.document_mask", .boolean, .boolean(true),
+            "data.document_mask", .boolean, default: .boolean(true),
             "Attention stays inside documents, and the label after an end of text is not trained."),
 
         RecipeKey(
@@ -76,78 +76,78 @@ public enum RecipeSchema {
             "Sequences of one optimizer step, over all ranks and microsteps."),
         RecipeKey("training.sequence_length_tokens", .integer(1...16_777_216), "T."),
         RecipeKey(
-            "training.gradient_accumulation_steps", .integer(1...65_536), .integer(1),
+            "training.gradient_accumulation_steps", .integer(1...65_536), default: .integer(1),
             "Microsteps a step is split into; divides the batch."),
         RecipeKey(
-            "training.recompute", .choice(["none", "block"]), .string("none"),
+            "training.recompute", .choice(["none", "block"]), default: .string("none"),
             "block keeps one activation per block and computes the others again: less memory."),
         RecipeKey(
-            "training.seed", .integer(0...Int.max), .integer(0),
+            "training.seed", .integer(0...Int.max), default: .integer(0),
             "Decides initial weights and the order of the data."),
         RecipeKey(
-            "training.dtype", .choice(["f32", "bf16"]), .string("f32"),
+            "training.dtype", .choice(["f32", "bf16"]), default: .string("f32"),
             "Storage of weights' copies and activations; sums and masters are float32."),
 
-        RecipeKey("optimizer.beta1", .number(0...0.999999), .number(0.9), "First moment's decay."),
+        RecipeKey("optimizer.beta1", .number(0...0.999999), default: .number(0.9), "First moment's decay."),
         RecipeKey(
-            "optimizer.beta2", .number(0...0.999999), .number(0.95), "Second moment's decay."),
-        RecipeKey("optimizer.epsilon", .number(0...1), .number(1e-8), "Added to the root."),
+            "optimizer.beta2", .number(0...0.999999), default: .number(0.95), "Second moment's decay."),
+        RecipeKey("optimizer.epsilon", .number(0...1), default: .number(1e-8), "Added to the root."),
         RecipeKey(
-            "optimizer.weight_decay", .number(0...10), .number(0.1),
+            "optimizer.weight_decay", .number(0...10), default: .number(0.1),
             "Decoupled decay, times the learning rate."),
         RecipeKey(
-            "optimizer.weight_decay_on", .choice(["matrices", "all"]), .string("matrices"),
+            "optimizer.weight_decay_on", .choice(["matrices", "all"]), default: .string("matrices"),
             "Whether norms' weights decay too."),
         RecipeKey(
-            "optimizer.max_gradient_norm", .number(0...1e12), .number(1),
+            "optimizer.max_gradient_norm", .number(0...1e12), default: .number(1),
             "Clips the global norm; 0 clips nothing."),
 
         RecipeKey(
-            "schedule.kind", .choice(["constant", "cosine", "linear", "wsd"]), .string("cosine"),
+            "schedule.kind", .choice(["constant", "cosine", "linear", "wsd"]), default: .string("cosine"),
             "How the learning rate falls after warm-up."),
         RecipeKey("schedule.learning_rate", .number(0...1000), "The peak."),
         RecipeKey(
-            "schedule.warmup_steps", .integer(0...1_000_000_000), .integer(0), "Linear warm-up."),
+            "schedule.warmup_steps", .integer(0...1_000_000_000), default: .integer(0), "Linear warm-up."),
         RecipeKey(
-            "schedule.decay_steps", .integer(0...1_000_000_000), .integer(0),
+            "schedule.decay_steps", .integer(0...1_000_000_000), default: .integer(0),
             "wsd: steps of the final decay."),
         RecipeKey(
-            "schedule.minimum_ratio", .number(0...1), .number(0.1),
+            "schedule.minimum_ratio", .number(0...1), default: .number(0.1),
             "Last learning rate over the peak."),
 
         RecipeKey(
-            "parallel.data", .integer(1...65_536), .integer(1), mayChangeOnResume: true,
+            "parallel.data", .integer(1...65_536), default: .integer(1), mayChangeOnResume: true,
             "Data-parallel ranks."),
         RecipeKey(
-            "parallel.tensor", .integer(1...65_536), .integer(1), mayChangeOnResume: true,
+            "parallel.tensor", .integer(1...65_536), default: .integer(1), mayChangeOnResume: true,
             "Tensor-parallel ranks."),
 
         RecipeKey(
-            "checkpoint.every_steps", .integer(0...1_000_000_000), .integer(500),
+            "checkpoint.every_steps", .integer(0...1_000_000_000), default: .integer(500),
             mayChangeOnResume: true, "Saves every so many steps; 0 saves only the end."),
         RecipeKey(
-            "checkpoint.keep_last", .integer(1...1_000_000), .integer(2), mayChangeOnResume: true,
+            "checkpoint.keep_last", .integer(1...1_000_000), default: .integer(2), mayChangeOnResume: true,
             "Older checkpoints are removed once a newer one is whole."),
 
         RecipeKey(
-            "evaluation.every_steps", .integer(0...1_000_000_000), .integer(250),
+            "evaluation.every_steps", .integer(0...1_000_000_000), default: .integer(250),
             "Validation loss every so many steps and at the end; 0: only at the end."),
         RecipeKey(
-            "evaluation.max_tokens", .integer(0...Int.max), .integer(0),
+            "evaluation.max_tokens", .integer(0...Int.max), default: .integer(0),
             "Validation tokens used each time, from the start of the split; 0 uses all."),
         RecipeKey(
             "evaluation.sample_prompt", .string,
             "Text continued after each validation, kept in samples/."),
         RecipeKey(
-            "evaluation.sample_tokens", .integer(1...1_000_000), .integer(100),
+            "evaluation.sample_tokens", .integer(1...1_000_000), default: .integer(100),
             "Tokens of such a sample."),
 
         RecipeKey(
-            "logging.every_steps", .integer(1...1_000_000_000), .integer(1),
+            "logging.every_steps", .integer(1...1_000_000_000), default: .integer(1),
             mayChangeOnResume: true,
             "Progress lines on a terminal that is not interactive; metrics.jsonl has every step."),
         RecipeKey(
-            "logging.tensorboard", .boolean, .boolean(true), mayChangeOnResume: true,
+            "logging.tensorboard", .boolean, default: .boolean(true), mayChangeOnResume: true,
             "Whether TensorBoard event files are written."),
     ]
 
