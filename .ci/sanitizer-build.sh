@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compiles the C engine and its smoke program (Tests/CForjaSanitizer/main.c) outside SwiftPM.
-# usage: sanitizer-build.sh OUTPUT [compiler flag]...
+# usage: sanitizer-build.sh OUTPUT [compiler flag]...  (LDFLAGS is honoured)
 source "$(dirname "$0")/common.sh"
 
 output=$1
@@ -20,7 +20,7 @@ compile() {
     # shellcheck disable=SC2046  # pkg-config prints words
     "$compiler" -std=gnu2x -O1 -g -Wall -Wextra -Werror -ISources/CForja/include \
         $(pkg-config --cflags openblas OpenCL-Headers 2>/dev/null || true) \
-        -DCL_TARGET_OPENCL_VERSION=300 "$@" -c "$source" -o "$objects/${source//\//-}.o"
+        "$@" -c "$source" -o "$objects/${source//\//-}.o"
 }
 export -f compile
 export compiler objects
@@ -28,5 +28,5 @@ find Sources/CForja Tests/CForjaSanitizer -name '*.c' -print0 | sort -z |
     xargs -0 -P "$(getconf _NPROCESSORS_ONLN)" -I{} bash -c 'compile "$@"' _ {} "$@"
 # shellcheck disable=SC2046
 "$compiler" "${linker[@]}" "$@" "$objects"/*.o -o "$output" \
-    $(pkg-config --libs openblas) -lpthread -ldl -lm
+    $(pkg-config --libs openblas) -lpthread -ldl -lm ${LDFLAGS:-}
 rm -rf "$objects"

@@ -1,0 +1,105 @@
+/// Runs every operation of the C engine once over small ragged shapes, with right and wrong arguments.
+/// Sanitizers watch it on the host; Oclgrind watches it on its simulated device.
+///
+///     smoke host      1 thread and 3 threads; both must give the same bits
+///     smoke opencl    the first OpenCL device against the host
+///
+/// Exits 0 when nothing failed.
+#include "bench.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static void expect(bench *b, bool holds, const char *what) {
+    b->faults++;
+    if (holds)
+        return;
+    fprintf(stderr, "FAILED %s (last error: %s)\n", what, forja_last_error());
+    b->failures++;
+}
+
+/// Devices, buffers and queues with arguments that nobody should pass.
+static void run_object_faults(bench *b) {
+    forja_device_info info;
+    unsigned char bytes[16] = {0};
+    expect(b, forja_opencl_device_query(&info, SIZE_MAX) != FORJA_OK, "query of a device past the end");
+    forja_device *device = NULL;
+    expect(b, forja_device_open_opencl(&device, SIZE_MAX) != FORJA_OK, "open of a device past the end");
+    expect(b, forja_device_open_opencl(NULL, 0) != FORJA_OK, "open into NULL");
+    expect(b, forja_device_open_host(NULL, 1) != FORJA_OK, "open of the host into NULL");
+    expect(b, forja_queue_create(NULL, b->device) != FORJA_OK, "queue into NULL");
+    forja_queue *queue = NULL;
+    expect(b, forja_queue_create(&queue, NULL) != FORJA_OK, "queue without a device");
+    forja_buffer *buffer = NULL;
+    expect(b, forja_buffer_create(NULL, b->device, 1) != FORJA_OK, "buffer into NULL");
+    expect(b, forja_buffer_create(&buffer, NULL, 1) != FORJA_OK, "buffer without a device");
+    expect(b, forja_buffer_create(&buffer, b->device, 0) != FORJA_OK, "buffer of 0 bytes");
+    expect(b, forja_buffer_create(&buffer, b->device, UINT64_MAX - 7) != FORJA_OK, "buffer of 2^64 bytes");
+    expect(b, forja_buffer_create(&buffer, b->device, 10) == FORJA_OK, "buffer of 10 bytes");
+    const uint64_t ranges[][2] = {{0, 11}, {10, 1}, {11, 0}, {UINT64_MAX, 2}, {2, UINT64_MAX - 1}};
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        const uint64_t offset = ranges[i][0], size = ranges[i][1];
+        expect(b, forja_buffer_write(b->queue, buffer, offset, bytes, size) != FORJA_OK, "write");
+        expect(b, forja_buffer_read(b->queue, bytes, buffer, offset, size) != FORJA_OK, "read");
+        expect(b, forja_buffer_fill(b->queue, buffer, offset, size, 1) != FORJA_OK, "fill");
+        expect(b, forja_buffer_copy(b->queue, b->other_buffer, 0, buffer, offset, size) != FORJA_OK,
+               "copy");
+    }
+    expect(b, forja_buffer_write(b->queue, buffer, 0, NULL, 1) != FORJA_OK, "write from NULL");
+    expect(b, forja_buffer_read(b->queue, NULL, buffer, 0, 1) != FORJA_OK, "read into NULL");
+    expect(b, forja_buffer_write(NULL, buffer, 0, bytes, 1) != FORJA_OK, "write without a queue");
+    expect(b, forja_queue_finish(NULL) != FORJA_OK, "finish of NULL");
+    forja_buffer_free(buffer);
+    forja_buffer_free(NULL);
+    forja_queue_free(NULL);
+    forja_device_free(NULL);
+}
+
+/// Expects the values of two runs to agree: bit for bit, or within each value's slack.
+static void compare(bench *b, const bench *reference, bool exactly) {
+    if (b->value_count != reference->value_count) {
+        fprintf(stderr, "FAILED: %zu values against %zu\n", b->value_count, reference->value_count);
+        b->failures++;
+        return;
+    }
+    size_t shown = 0;
+    for (size_t i = 0; i < b->value_count; i++) {
+        const float got = b->values[i], want = reference->values[i];
+        const bool same = exactly ? memcmp(&got, &want, sizeof(got)) == 0
+                                  : fabsf(got - want) <= b->slacks[i] * fmaxf(1, fabsf(want));
+        if (same)
+            continue;
+        b->failures++;
+        if (shown++ < 20)
+            fprintf(stderr, "FAILED %s: %.9g, not %.9g\n", b->names[i], (double)got, (double)want);
+    }
+}
+
+int main(int argc, char **argv) {
+    const bool on_opencl = argc == 2 && strcmp(argv[1], "opencl") == 0;
+    if (!on_opencl && !(argc == 2 && strcmp(argv[1], "host") == 0)) {
+        fprintf(stderr, "usage: %s host|opencl\n", argv[0]);
+        return 64;
+    }
+    if (on_opencl && forja_opencl_device_count() == 0) {
+        fprintf(stderr, "no OpenCL device: %s\n", forja_opencl_status());
+        return 1;
+    }
+    bench reference, subject;
+    bench_open(&reference, 1, -1);
+    bench_open(&subject, 3, on_opencl ? 0 : -1);
+    forja_device_info info;
+    if (forja_device_get_info(&info, subject.device) == FORJA_OK)
+        printf("device: %s (%s)\n", info.name, info.platform);
+    run_object_faults(&subject);
+    run_cases(&reference);
+    run_cases(&subject);
+    compare(&subject, &reference, !on_opencl);
+    const size_t failures = subject.failures + reference.failures;
+    printf("%zu numbers compared, %zu faults refused, %zu failures\n", subject.value_count,
+           subject.faults + reference.faults, failures);
+    bench_close(&subject);
+    bench_close(&reference);
+    return failures == 0 ? 0 : 1;
+}
