@@ -2,13 +2,6 @@
 struct MinimumHeap<Element: Comparable> {
     private var elements: [Element] = []
 
-    init() {}
-
-    init(_ elements: [Element]) {
-        self.elements = elements
-        for index in stride(from: elements.count / 2 - 1, through: 0, by: -1) { sink(index) }
-    }
-
     mutating func insert(_ element: Element) {
         elements.append(element)
         var index = elements.count - 1
