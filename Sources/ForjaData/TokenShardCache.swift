@@ -60,7 +60,8 @@ public struct TokenShardCache: Sendable {
         if access(path, F_OK) == 0 {
             do throws(ForjaError) {
                 return try TokenShard(contentsOf: path)
-            } catch  where error.code == .damagedFile {
+            } catch {
+                guard error.code == .damagedFile else { throw error }
                 // Written over below.
             }
         }

@@ -98,11 +98,13 @@ public final class AtomicFile {
         precondition(descriptor >= 0, "commit after a failure or a commit")
         try flush()
         // A quota or a network disk may report a full disk only here or at close.
-        guard fsync(descriptor) == 0 else { throw failed("flush", errno, pending: 0) }
+        guard fsync(descriptor) == 0 else { throw failed("flush", errno, needed: byteCount) }
         let open = descriptor
         descriptor = -1
-        guard close(open) == 0 else { throw failed("close", errno, pending: 0) }
-        guard rename(temporaryPath, path) == 0 else { throw failed("rename", errno, pending: 0) }
+        guard close(open) == 0 else { throw failed("close", errno, needed: byteCount) }
+        guard rename(temporaryPath, path) == 0 else {
+            throw failed("rename", errno, needed: byteCount)
+        }
         isCommitted = true
         TemporaryName.release(temporaryPath)
         try synchronizeDirectory(at: directory(of: path))
@@ -141,20 +143,21 @@ public final class AtomicFile {
             } else if written < 0, errno == EINTR {
                 continue
             } else {
-                throw failed("write", written == 0 ? ENOSPC : errno, pending: bytes.count - done)
+                throw failed(
+                    "write", written == 0 ? ENOSPC : errno, needed: offset + bytes.count)
             }
         }
     }
 
     /// Removes the temporary and says why. Free space is read before the removal gives it back.
-    private func failed(_ operation: String, _ code: Int32, pending: Int) -> ForjaError {
+    private func failed(_ operation: String, _ code: Int32, needed: Int) -> ForjaError {
         let free = (try? freeBytes(at: path)) ?? 0
         discard()
         guard code == ENOSPC || code == EDQUOT || code == EFBIG else {
             return .file(operation, path, errno: code)
         }
-        let needed = max(expectedByteCount ?? 0, byteCount + pending)
-        return Self.full(path, needed: needed, free: free, limit: code)
+        return Self.full(
+            path, needed: max(expectedByteCount ?? 0, needed), free: free, limit: code)
     }
 
     private static func full(
