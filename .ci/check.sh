@@ -27,6 +27,11 @@ say "C engine with address and undefined-behaviour sanitizers"
     -fno-omit-frame-pointer
 "$work/address" host
 say "C engine with the thread sanitizer"
+# The Swift toolchain's thread sanitizer also watches libdispatch, so it has to be linked.
+libraries=$(dirname "$(readlink -f "$(command -v "$SWIFT")")")/../lib/swift/linux
+if [ -e "$libraries/libdispatch.so" ]; then
+    export LDFLAGS="-L$libraries -ldispatch -lBlocksRuntime -Wl,-rpath,$libraries"
+fi
 .ci/sanitizer-build.sh "$work/thread" -fsanitize=thread
 TSAN_OPTIONS=halt_on_error=1 "$work/thread" host
 say "check passed"

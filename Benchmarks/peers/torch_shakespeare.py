@@ -3,13 +3,12 @@
     forja train RECIPE --set training.max_steps=0 --run-dir start
     forja data inspect RECIPE --batches N --json > batches.json
     python torch_shakespeare.py --checkpoint start/checkpoints/step-0 --batches batches.json \\
-        --recipe RECIPE [--set optimizer.learning_rate=1e-3]... [--metrics RUN/metrics.jsonl] \\
+        --recipe RECIPE [--set schedule.learning_rate=1e-3]... [--metrics RUN/metrics.jsonl] \\
         [--dtype f32|f64] [--threads 2]
 
 `batches.json` is {"batches":[{"step","tokens":[[..]],"labels":[[..]]}]}, one entry per step from
 step 1 on; labels are already shifted (labels[b][t] follows tokens[b][t]), negative where there is
-none. A batch may also carry "document_start":[[..]]; without it documents are taken to end where a
-token is --end-of-text, when that is given.
+none. Documents end at the checkpoint's end-of-text token unless data.document_mask is false.
 
 Prints {"losses":[..],"learning_rates":[..],"gradient_norms":[..]}, entry n - 1 for step n, and with
 --metrics also how far Forja's losses are away. Needs torch, transformers and PyYAML.
@@ -38,60 +37,53 @@ def learning_rate(step, peak, warmup_steps, max_steps, minimum_ratio):
     return peak * (minimum_ratio + (1 - minimum_ratio) * cosine)
 
 
-def look_up(recipe, path, *default):
-    """Value at a dotted path; the first of several spellings separated by "|" that is present."""
-    for spelling in path.split("|"):
-        value = recipe
-        for key in spelling.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if value is not None:
-            return value
-    if default:
-        return default[0]
-    sys.exit(f"recipe: {path} is missing; give it with --set {path.split('|')[0]}=VALUE")
+# Recipe keys that this script follows, with the defaults of Forja's recipe schema; None: required.
+KEYS = {
+    "training.max_steps": None,
+    "schedule.kind": "cosine",
+    "schedule.learning_rate": None,
+    "schedule.warmup_steps": 0,
+    "schedule.minimum_ratio": 0.1,
+    "optimizer.beta1": 0.9,
+    "optimizer.beta2": 0.95,
+    "optimizer.epsilon": 1e-8,
+    "optimizer.weight_decay": 0.1,
+    "optimizer.weight_decay_on": "matrices",
+    "optimizer.max_gradient_norm": 1.0,
+    "data.document_mask": True,
+}
 
 
 def read_settings(path, overrides):
     with open(path) as file:
         recipe = yaml.safe_load(file)
+    given = {f"{section}.{key}": value for section, keys in recipe.items()
+             if isinstance(keys, dict) for key, value in keys.items()}
     for override in overrides:
         key, _, value = override.partition("=")
-        *parents, last = key.split(".")
-        place = recipe
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = yaml.safe_load(value)
-
-    def number(path, *default):
-        # YAML 1.1 reads 3e-4 as text.
-        value = look_up(recipe, path, *default)
-        return value if value is None else float(value)
-
-    return {
-        "peak": number("optimizer.learning_rate|schedule.learning_rate|schedule.peak_learning_rate"),
-        "warmup_steps": int(number("schedule.warmup_steps", 0)),
-        "max_steps": int(number("training.max_steps")),
-        "minimum_ratio": number("schedule.minimum_ratio|schedule.min_ratio", 0.1),
-        "betas": (number("optimizer.beta1", 0.9), number("optimizer.beta2", 0.95)),
-        "epsilon": number("optimizer.epsilon", 1e-8),
-        "weight_decay": number("optimizer.weight_decay", 0.1),
-        "weight_decay_on": look_up(recipe, "optimizer.weight_decay_on", "matrices"),
-        "max_norm": number("optimizer.max_gradient_norm|optimizer.gradient_clip_norm", 1.0),
-    }
+        given[key] = yaml.safe_load(value)
+    settings = {}
+    for key, default in KEYS.items():
+        value = given.get(key, default)
+        if value is None:
+            sys.exit(f"{path}: {key} is missing; add it or give --set {key}=VALUE")
+        # YAML 1.1, which PyYAML reads, takes 3e-4 for text.
+        settings[key] = float(value) if isinstance(default, float) or key in (
+            "schedule.learning_rate",) else value
+    if settings["schedule.kind"] != "cosine":
+        sys.exit(f"{path}: schedule.kind is {settings['schedule.kind']}; only cosine is replayed")
+    return settings
 
 
-def document_mask(tokens, batch, end_of_text, dtype):
-    """[B, 1, T, T] additive mask that keeps attention causal and inside documents, or None."""
-    if "document_start" in batch:
-        starts = torch.tensor(batch["document_start"])
-    elif end_of_text is not None:
-        ends = tokens == end_of_text
-        first = torch.zeros_like(tokens, dtype=torch.bool)
-        first[:, 1:] = ends[:, :-1]
-        positions = torch.arange(tokens.shape[1]).expand_as(tokens)
-        starts = torch.where(first, positions, 0).cummax(dim=1).values
-    else:
+def document_mask(tokens, end_of_text, dtype):
+    """[B, 1, T, T] additive mask that keeps attention causal and inside documents, each of which ends
+    with `end_of_text`; None, which is plain causal attention, where no document ends."""
+    if end_of_text is None or not (tokens == end_of_text).any():
         return None
+    first = torch.zeros_like(tokens, dtype=torch.bool)
+    first[:, 1:] = tokens[:, :-1] == end_of_text
+    positions = torch.arange(tokens.shape[1]).expand_as(tokens)
+    starts = torch.where(first, positions, 0).cummax(dim=1).values
     query = torch.arange(tokens.shape[1])[:, None]
     key = torch.arange(tokens.shape[1])[None, :]
     visible = (key <= query) & (key >= starts[:, :, None])
@@ -108,20 +100,22 @@ def keep_norms_in_float64():
 
 
 def replay(model, batches, settings, end_of_text, dtype):
-    decayed = settings["weight_decay_on"] == "all"
+    decayed = settings["optimizer.weight_decay_on"] == "all"
     matrices = [p for p in model.parameters() if decayed or p.dim() == 2]
     others = [p for p in model.parameters() if not (decayed or p.dim() == 2)]
-    groups = [{"params": matrices, "weight_decay": settings["weight_decay"]},
+    groups = [{"params": matrices, "weight_decay": settings["optimizer.weight_decay"]},
               {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(
-        [g for g in groups if g["params"]], lr=settings["peak"], betas=settings["betas"],
-        eps=settings["epsilon"])
+        [g for g in groups if g["params"]], lr=settings["schedule.learning_rate"],
+        betas=(settings["optimizer.beta1"], settings["optimizer.beta2"]),
+        eps=settings["optimizer.epsilon"])
     result = {"losses": [], "learning_rates": [], "gradient_norms": []}
     for step, batch in enumerate(batches, start=1):
         if batch.get("step", step) != step:
             sys.exit(f"batches: entry {step} is for step {batch['step']}; start at step 1")
-        rate = learning_rate(step, settings["peak"], settings["warmup_steps"],
-                             settings["max_steps"], settings["minimum_ratio"])
+        rate = learning_rate(
+            step, settings["schedule.learning_rate"], settings["schedule.warmup_steps"],
+            settings["training.max_steps"], settings["schedule.minimum_ratio"])
         for group in optimizer.param_groups:
             group["lr"] = rate
         tokens, labels = torch.tensor(batch["tokens"]), torch.tensor(batch["labels"])
@@ -129,12 +123,12 @@ def replay(model, batches, settings, end_of_text, dtype):
         positions = torch.arange(tokens.shape[1]).expand_as(tokens)
         logits = model(
             input_ids=tokens, position_ids=positions, use_cache=False,
-            attention_mask=document_mask(tokens, batch, end_of_text, dtype)).logits
+            attention_mask=document_mask(tokens, end_of_text, dtype)).logits
         loss = cross_entropy(logits.flatten(0, 1), labels.flatten())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        # A limit of 0 or less clips nothing; the norm is wanted all the same.
-        limit = settings["max_norm"] if settings["max_norm"] > 0 else math.inf
+        # A limit of 0 clips nothing; the norm is wanted all the same.
+        limit = settings["optimizer.max_gradient_norm"] or math.inf
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), limit)
         optimizer.step()
         result["losses"].append(loss.item())
@@ -164,7 +158,6 @@ def main():
     parser.add_argument("--batches", required=True, help="output of forja data inspect --json")
     parser.add_argument("--recipe", required=True)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
-    parser.add_argument("--end-of-text", type=int, help="token that ends a document")
     parser.add_argument("--metrics", help="metrics.jsonl of the Forja run to compare with")
     parser.add_argument("--dtype", choices=("f32", "f64"), default="f32")
     parser.add_argument("--threads", type=int, default=2)
@@ -178,7 +171,8 @@ def main():
         options.checkpoint, dtype=dtype, attn_implementation="sdpa").train()
     with open(options.batches) as file:
         batches = json.load(file)["batches"]
-    result = replay(model, batches, settings, options.end_of_text, dtype)
+    end_of_text = model.config.eos_token_id if settings["data.document_mask"] else None
+    result = replay(model, batches, settings, end_of_text, dtype)
     if options.metrics:
         result["distance_to_metrics"] = compare(result, options.metrics)
     print(json.dumps({"dtype": options.dtype, "settings": settings} | result))
