@@ -1,17 +1,20 @@
-// The host's matrix product: OpenBLAS at one thread under the pool, over tiles fixed by the shape.
+// The host's matrix product: which path, and the OpenBLAS one, at one thread per tile under the pool,
+// over tiles fixed by the shape. It serves processors without AVX2 and checks the other paths.
 //
-// A task computes one TILE_M × TILE_N tile of C. bf16 operands are widened K_SLICE columns at a time into the
-// thread's scratch; a bf16 result is summed in scratch and rounded once. No path depends on the thread count.
+// A task computes one tile of C. bf16 operands are widened K_SLICE columns at a time into the
+// thread's scratch; a bf16 result is summed in scratch and rounded once. No path depends on the
+// thread count.
 #include <cblas.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "matmul.h"
 
-/// Tiles of 512 × 512 lose about 5 % to OpenBLAS packing operands once per tile; 256 × 256 lose 15 %.
+/// Tiles of 512 × 512 lose 5 % to OpenBLAS packing operands once per tile; 256 × 256 lose 15 %.
 enum { TILE = 512, TILE_MINIMUM = 64, K_SLICE = 512 };
 
-/// Below this many tiles the larger side is halved: enough for eight threads, and for two to balance.
+/// Below this many tiles the larger side is halved: enough for two threads to balance.
 #define WANTED_TILES 8
 
 typedef struct tiling {
@@ -152,10 +155,18 @@ static void clear_row(void *context, uint64_t index, uint32_t thread) {
         memset(c.bf16 + offset, 0, args->n * sizeof(forja__bf16));
 }
 
+/// FORJA_MATMUL_HOST=blas takes OpenBLAS where the panels would do: for tests and comparisons.
+static bool uses_panels(void) {
+    const char *name = getenv("FORJA_MATMUL_HOST");
+    return !(name && strcmp(name, "blas") == 0) && forja__matmul_panels_applies();
+}
+
 uint64_t forja__cpu_matmul_workspace_bytes(const forja_device *device,
                                            const forja_matmul_args *args) {
     if (args->k == 0 || forja__matmul_rows_applies(args))
         return 0;
+    if (uses_panels())
+        return forja__matmul_panels_workspace_bytes(args);
     tiling t = tile(args);
     return scratch_floats(&t) * sizeof(float) * forja__pool_thread_count(device->pool);
 }
@@ -171,18 +182,23 @@ forja_status forja__cpu_matmul(forja_queue *queue, const forja_matmul_args *args
         forja__matmul_rows(pool, args);
         return FORJA_OK;
     }
+    float *scratch = NULL;
+    uint64_t bytes = forja__cpu_matmul_workspace_bytes(queue->device, args);
+    if (bytes > 0) {
+        forja_buffer *workspace;
+        FORJA__TRY(forja__queue_workspace(&workspace, queue, bytes));
+        scratch = workspace->host;
+    }
+    if (uses_panels()) {
+        forja__matmul_panels(pool, args, scratch);
+        return FORJA_OK;
+    }
     if (args->lda > INT_MAX || args->ldb > INT_MAX || args->ldc > INT_MAX)
         return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
                            "matmul: a row stride above %d elements does not fit BLAS; "
                            "copy the matrix to a denser one",
                            INT_MAX);
-    job job = {.args = args, .tiling = tile(args)};
-    uint64_t bytes = forja__cpu_matmul_workspace_bytes(queue->device, args);
-    if (bytes > 0) {
-        forja_buffer *workspace;
-        FORJA__TRY(forja__queue_workspace(&workspace, queue, bytes));
-        job.scratch = workspace->host;
-    }
+    job job = {.args = args, .tiling = tile(args), .scratch = scratch};
     forja__pool_run(pool, job.tiling.count_m * job.tiling.count_n * args->batch_count,
                     compute_tile, &job);
     return FORJA_OK;

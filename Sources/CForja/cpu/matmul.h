@@ -23,3 +23,9 @@ forja__matmul_result forja__matmul_c(const forja_matmul_args *args, uint64_t bat
 /// Few rows against a weight stored row by row: bound by reading B, done by dot products.
 bool forja__matmul_rows_applies(const forja_matmul_args *args);
 void forja__matmul_rows(forja__pool *pool, const forja_matmul_args *args);
+
+/// Packed panels and a register tile of ours (cpu/matmul_panels.c), where the processor has AVX2 or
+/// AVX-512. FORJA_MATMUL_HOST=blas turns it off.
+bool forja__matmul_panels_applies(void);
+uint64_t forja__matmul_panels_workspace_bytes(const forja_matmul_args *args);
+void forja__matmul_panels(forja__pool *pool, const forja_matmul_args *args, float *workspace);

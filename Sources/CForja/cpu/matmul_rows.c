@@ -1,8 +1,8 @@
-// Few rows of A against B[N,K], as in generation: every weight is read once and used for all rows at hand.
+// Few rows of A against B[N,K], as in generation: every weight is read once for all rows at hand.
 //
-// A task owns COLUMNS_PER_TASK columns of C. Its register tile is ROWS × COLUMNS dot products, each in 16 lanes:
-// lane j sums k ≡ j (mod 16) in ascending order, lanes are added pairwise, then the last K % 16 terms in order. The sum
-// of an element depends on K alone, so neither row count nor tile changes its bits.
+// A task owns COLUMNS_PER_TASK columns of C. Its register tile is ROWS × COLUMNS dot products, each
+// in 16 lanes: lane j sums k ≡ j (mod 16) in ascending order, lanes are added pairwise, then the
+// last K % 16 terms in order. That depends on K alone: neither row count nor tile changes bits.
 #include <string.h>
 
 #include "matmul.h"

@@ -4,9 +4,10 @@
 //
 //     bits 63..33 run number | bit 32 open | bits 31..0 workers inside
 //
-// A worker joins only an open run and by one compare-exchange, so the caller never waits for a worker that slept
-// through a short run: it closes the run when the tickets are gone and waits for those inside. The run's fields are
-// written while it is closed and empty, and read only from inside, which is what makes them safe without a lock.
+// A worker joins only an open run, by one compare-exchange, so the caller never waits for a worker
+// that slept through a short run: it closes the run when the tickets are gone and waits for those
+// inside. The run's fields are written while it is closed and empty, and read only from inside,
+// which is what makes them safe without a lock.
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE // sched_getaffinity, CPU_COUNT_S
 #endif
@@ -20,8 +21,8 @@
 
 #include "../internal.h"
 
-/// How long an idle thread spins before it sleeps: longer than the gap between two operations of a step,
-/// shorter than what a scheduler would notice.
+/// How long an idle thread spins before it sleeps: longer than the gap between two operations of a
+/// step, shorter than what a scheduler would notice.
 #define SPIN_NANOSECONDS 50000
 
 #define INSIDE_MASK UINT64_C(0xffffffff)
@@ -47,7 +48,7 @@ struct forja__pool {
         pthread_t thread;
         uint32_t number; // 1 ..< thread_count; the caller is 0
     } *workers;
-    pthread_mutex_t run_lock; // one caller at a time: queues of one device may live on several threads
+    pthread_mutex_t run_lock; // one caller at a time: a device's queues may live on several threads
     pthread_mutex_t lock;     // guards sleeping and waking only
     pthread_cond_t wake, done;
 };
