@@ -43,10 +43,12 @@ public final class Trainer {
         schedule = recipe.schedule
         if let adjustments = schedule.adjustments { observer.note(adjustments) }
         loader = try data.trainLoader(for: recipe)
-        let source = try recipe.modelSource.map { path throws(ForjaError) in try ModelDirectory(path) }
+        var source: ModelDirectory?
+        if let path = recipe.modelSource { source = try ModelDirectory(path) }
         let configuration =
-            try source?.configuration
-            ?? recipe.modelConfiguration(vocabularySize: data.tokenizer.vocabularySize)
+            if let source { source.configuration } else {
+                try recipe.modelConfiguration(vocabularySize: data.tokenizer.vocabularySize)
+            }
         guard data.tokenizer.vocabularySize <= configuration.vocabularySize else {
             throw ForjaError(
                 .invalidInput,

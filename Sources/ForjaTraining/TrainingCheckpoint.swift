@@ -69,11 +69,16 @@ struct TrainingCheckpoint {
         // Weights and two moments, float32, and room for headers, tokenizer and state.
         let directory = try AtomicDirectory(
             at: path, expectedByteCount: 3 * model.checkpointByteCount + 1_048_576)
-        let endOfText = tokenizer.endOfTextID
+        let endOfText = Tokenization.endOfTextNames.first { tokenizer.id(of: $0) != nil }
         try model.configuration.huggingFace(
-            beginOfTextID: nil, endOfTextIDs: endOfText.map { [$0] } ?? []
+            beginOfTextID: nil,
+            endOfTextIDs: endOfText.flatMap { tokenizer.id(of: $0) }.map { [$0] } ?? []
         ).write(into: directory.temporaryPath)
-        try tokenizer.write(into: directory.temporaryPath, maxLength: model.configuration.contextLength)
+        try tokenizer.write(to: directory.path(of: "tokenizer.json"))
+        try AtomicFile.write(
+            tokenizer.configuration(
+                endOfText: endOfText, maximumLength: model.configuration.contextLength),
+            to: directory.path(of: "tokenizer_config.json"))
         let weights = try model.save(
             to: directory.path(of: SafetensorsDirectory.fileName), on: engine.queue)
         let moments = engine.states.flatMap { [$0.firstMoment, $0.secondMoment] }
@@ -172,21 +177,5 @@ struct TrainingCheckpoint {
             }
         }
         return state.step
-    }
-}
-
-extension Tokenizer {
-    /// The token that ends a document, if the vocabulary has one of the usual names.
-    var endOfTextID: Int32? {
-        Tokenization.endOfTextNames.lazy.compactMap { self.id(of: $0) }.first
-    }
-
-    /// Writes tokenizer.json and tokenizer_config.json.
-    func write(into directory: String, maxLength: Int) throws(ForjaError) {
-        let folder = directory as NSString
-        try write(to: folder.appendingPathComponent("tokenizer.json"))
-        try AtomicFile.write(
-            configurationJSON(maxLength: maxLength),
-            to: folder.appendingPathComponent("tokenizer_config.json"))
     }
 }

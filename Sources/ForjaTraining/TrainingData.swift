@@ -145,12 +145,12 @@ public struct TrainingData: Sendable {
             ])
         if FileManager.default.fileExists(atPath: path) { return path }
         let start = Date()
-        let files = recipe.tokenizerFiles
+        var trainer = TokenizerTrainer()
+        for source in sources { try trainer.add(source) }
         let trained =
             kind == "characters"
-            ? try TokenizerTrainer.characters(files: files)
-            : try TokenizerTrainer.byteLevelBPE(
-                files: files, vocabularySize: recipe.trainedVocabularySize!)
+            ? try trainer.characterTokenizer()
+            : try trainer.bytePairTokenizer(vocabularySize: recipe.trainedVocabularySize!)
         try trained.write(to: path)
         observer.note(
             "tokenizer: \(trained.vocabularySize) tokens trained in "

@@ -179,10 +179,11 @@ struct BenchStepCommand: ParsableCommand {
 /// Most memory this process has had resident, in bytes.
 func peakResidentBytes() -> Int {
     var usage = rusage()
-    getrusage(RUSAGE_SELF, &usage)
     #if os(Linux)
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
         return usage.ru_maxrss * 1024
     #else
+        getrusage(RUSAGE_SELF, &usage)
         return usage.ru_maxrss
     #endif
 }

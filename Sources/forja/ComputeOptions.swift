@@ -26,7 +26,7 @@ struct ComputeOptions: ParsableArguments {
     }
 }
 
-extension DeviceSelection: @retroactive ExpressibleByArgument {
+extension DeviceSelection: ExpressibleByArgument {
     public init?(argument: String) {
         guard let selection = try? DeviceSelection(parsing: argument) else { return nil }
         self = selection

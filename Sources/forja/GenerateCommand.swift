@@ -45,9 +45,9 @@ struct GenerateCommand: ParsableCommand {
     func validate() throws {
         guard maxTokens >= 0 else { throw ValidationError("--max-tokens is \(maxTokens)") }
         guard samples >= 1 else { throw ValidationError("--samples is \(samples)") }
-        do {
+        do throws(ForjaError) {
             _ = try sampling
-        } catch let error as ForjaError {
+        } catch {
             throw ValidationError("\(error.message); \(error.fix ?? "")")
         }
     }

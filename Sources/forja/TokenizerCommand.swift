@@ -1,5 +1,6 @@
 import ArgumentParser
 import ForjaCore
+import ForjaData
 import ForjaFormats
 import Foundation
 
@@ -133,7 +134,7 @@ struct TokenizerTrainCommand: ParsableCommand {
                 --output tokenizer.json
             """)
 
-    @Option(parsing: .upToNextOption, help: "Text files.")
+    @Option(parsing: .upToNextOption, help: "Text files, or JSONL with a text field.")
     var input: [String]
 
     @Option(help: "Tokens in all: 256 bytes, merges and special tokens.")
@@ -155,13 +156,15 @@ struct TokenizerTrainCommand: ParsableCommand {
     }
 
     func run() throws {
-        let trained: Tokenizer
-        if let vocabSize {
-            trained = try TokenizerTrainer.byteLevelBPE(
-                files: input, vocabularySize: vocabSize, specialTokens: specialTokens)
-        } else {
-            trained = try TokenizerTrainer.characters(files: input)
-        }
+        var trainer = TokenizerTrainer()
+        for file in input { try trainer.add(TextSource(path: file)) }
+        let trained =
+            if let vocabSize {
+                try trainer.bytePairTokenizer(
+                    vocabularySize: vocabSize, specialTokens: specialTokens)
+            } else {
+                try trainer.characterTokenizer()
+            }
         try trained.write(to: output)
         Console.result("\(output): \(trained.vocabularySize) tokens")
     }
