@@ -24,6 +24,16 @@ static const char attention[] = {
 #embed "../../../kernels/attention.cl" suffix(, )
 #endif
     0};
+static const char attention_cpu[] = {
+#if __has_embed("../../../kernels/attention_cpu.cl")
+#embed "../../../kernels/attention_cpu.cl" suffix(, )
+#endif
+    0};
+static const char attention_gpu[] = {
+#if __has_embed("../../../kernels/attention_gpu.cl")
+#embed "../../../kernels/attention_gpu.cl" suffix(, )
+#endif
+    0};
 static const char log_probability[] = {
 #if __has_embed("../../../kernels/log_probability.cl")
 #embed "../../../kernels/log_probability.cl" suffix(, )
@@ -85,6 +95,8 @@ static const struct {
 } sources[FORJA__SOURCE_COUNT] = {
     [FORJA__SOURCE_MATMUL] = {"matmul.cl", matmul},
     [FORJA__SOURCE_ATTENTION] = {"attention.cl", attention},
+    [FORJA__SOURCE_ATTENTION_CPU] = {"attention_cpu.cl", attention_cpu},
+    [FORJA__SOURCE_ATTENTION_GPU] = {"attention_gpu.cl", attention_gpu},
     [FORJA__SOURCE_LOG_PROBABILITY] = {"log_probability.cl", log_probability},
     [FORJA__SOURCE_EMBEDDING] = {"embedding.cl", embedding},
     [FORJA__SOURCE_RMSNORM] = {"rmsnorm.cl", rmsnorm},

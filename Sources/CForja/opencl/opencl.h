@@ -15,6 +15,8 @@ const forja__opencl_api *forja__opencl(void);
 typedef enum forja__source {
     FORJA__SOURCE_MATMUL,
     FORJA__SOURCE_ATTENTION,
+    FORJA__SOURCE_ATTENTION_CPU,
+    FORJA__SOURCE_ATTENTION_GPU,
     FORJA__SOURCE_LOG_PROBABILITY,
     FORJA__SOURCE_EMBEDDING,
     FORJA__SOURCE_RMSNORM,
