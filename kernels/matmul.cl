@@ -1,8 +1,8 @@
 // Matrix product C[M,N] = alpha · op(A) · op(B) (+ C), for forja_matmul. Row-major, f32 or bf16.
 //
-// Every variant but ROWS computes S = Σ a·b as one chain of fma in float32, k ascending, from 0, and
-// then C = alpha·S or fma(alpha, S, C). So an element's bits depend on neither variant nor tile size.
-// ROWS adds k in lanes, in an order fixed by K; it is chosen by shape.
+// Every variant but ROWS computes S = Σ a·b as one chain of fma in float32, k ascending, from 0,
+// and then C = alpha·S or fma(alpha, S, C). So an element's bits depend on neither variant nor tile
+// size. ROWS adds k in lanes, in an order fixed by K; it is chosen by shape.
 //
 // One program holds one part of this file; the host picks it with -DMATMUL_<PART>:
 //   REFERENCE  one work-item per element, any size
@@ -61,9 +61,16 @@ __kernel void forja_matmul_reference(
 #ifndef PANELS_PER_ITEM
 #define PANELS_PER_ITEM 8 // panels of A that a work-item multiplies with its panel of B
 #endif
+#ifndef DEPTH_STEP
+#define DEPTH_STEP 256 // k for which a panel of B shares the first cache with one of A
+#endif
 #ifndef PACK_DEPTH
 #define PACK_DEPTH 256 // k that one work-item packs
 #endif
+#ifndef PANELS_PER_PACK
+#define PANELS_PER_PACK 4 // its panels
+#endif
+#define PACK_STEP 16 // k that it packs at a time: whole lines of the panel
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -138,28 +145,46 @@ inline void pack_panel(__global float *out, int width, __global const storage_t 
     }
 }
 
+// The panel at `row`, k from `k` on.
+inline void pack_step(__global float *out, int width, __global const storage_t *x, ulong stride,
+                      int k_major, ulong row, ulong rows, ulong k, ulong end_k, ulong depth) {
+    pack_panel(out + row * depth + k * width, width,
+               x + (k_major ? k * stride + row : row * stride + k), stride, k_major,
+               (int)min((ulong)width, rows - row), (int)min((ulong)PACK_STEP, end_k - k));
+}
+
+inline void pack_group(__global float *out, int width, __global const storage_t *x, ulong stride,
+                       int k_major, ulong group, ulong rows, ulong first_k, ulong depth) {
+    ulong first = group * PANELS_PER_PACK * width;
+    ulong end = min(rows, first + PANELS_PER_PACK * width);
+    ulong end_k = min(depth, first_k + PACK_DEPTH);
+    // Stored [k][row], rows of k may lie a page or more apart, so all panels take from a few of them
+    // before the next few are touched.
+    if (k_major)
+        for (ulong k = first_k; k < end_k; k += PACK_STEP)
+            for (ulong row = first; row < end; row += width)
+                pack_step(out, width, x, stride, 1, row, rows, k, end_k, depth);
+    else
+        for (ulong row = first; row < end; row += width)
+            for (ulong k = first_k; k < end_k; k += PACK_STEP)
+                pack_step(out, width, x, stride, 0, row, rows, k, end_k, depth);
+}
+
 // forja_matmul_pack: A → [⌈M/TILE_M⌉][K][TILE_M] and B → [⌈N/TILE_N⌉][K][TILE_N], both float32.
 //
-// Launch    global (a_panels + ⌈N/TILE_N⌉, ⌈K/PACK_DEPTH⌉), local (1, 1)
-// Tail      panels are padded with zeros; a_panels = 0 leaves the A part as it is
+// Launch    global (a_groups + b_groups, ⌈K/PACK_DEPTH⌉), local (1, 1), groups of PANELS_PER_PACK
+// Tail      panels are padded with zeros; a_groups = 0 leaves the A part as it is
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_pack(
     __global const storage_t *a, ulong a_offset, ulong a_stride, int a_k_major, ulong rows,
-    ulong a_panels, __global const storage_t *b, ulong b_offset, ulong b_stride, int b_k_major,
+    ulong a_groups, __global const storage_t *b, ulong b_offset, ulong b_stride, int b_k_major,
     ulong columns, ulong depth, __global float *panels, ulong a_place, ulong b_place) {
-    ulong panel = get_global_id(0), k = get_global_id(1) * PACK_DEPTH;
-    int count = (int)min((ulong)PACK_DEPTH, depth - k);
-    if (panel < a_panels) {
-        ulong row = panel * TILE_M;
-        pack_panel(panels + a_place + (panel * depth + k) * TILE_M, TILE_M,
-                   a + a_offset + (a_k_major ? k * a_stride + row : row * a_stride + k), a_stride,
-                   a_k_major, (int)min((ulong)TILE_M, rows - row), count);
-    } else {
-        panel -= a_panels;
-        ulong column = panel * TILE_N;
-        pack_panel(panels + b_place + (panel * depth + k) * TILE_N, TILE_N,
-                   b + b_offset + (b_k_major ? k * b_stride + column : column * b_stride + k),
-                   b_stride, b_k_major, (int)min((ulong)TILE_N, columns - column), count);
-    }
+    ulong group = get_global_id(0), k = get_global_id(1) * PACK_DEPTH;
+    if (group < a_groups)
+        pack_group(panels + a_place, TILE_M, a + a_offset, a_stride, a_k_major, group, rows, k,
+                   depth);
+    else
+        pack_group(panels + b_place, TILE_N, b + b_offset, b_stride, b_k_major, group - a_groups,
+                   columns, k, depth);
 }
 #endif
 
@@ -188,61 +213,91 @@ inline void store_row(__global output_t *c, floatv low, floatv high, float alpha
     store_output(accumulate ? fma(scale, high, load_output(c + VEC)) : scale * high, c + VEC);
 }
 
+// Sums wait in private or in global memory, which OpenCL 1.2 cannot point to with one type.
+#define LOAD_SUMS(from, stride)                                                                    \
+    for (int r = 0; r < TILE_M; r++) {                                                             \
+        low[r] = vloadv(0, (from) + r * (stride));                                                 \
+        high[r] = vloadv(1, (from) + r * (stride));                                                \
+    }
+#define STORE_SUMS(to, stride)                                                                     \
+    for (int r = 0; r < TILE_M; r++) {                                                             \
+        vstorev(low[r], 0, (to) + r * (stride));                                                   \
+        vstorev(high[r], 1, (to) + r * (stride));                                                  \
+    }
+
 // forja_matmul_panels: one block of k. A work-item multiplies one panel of B with PANELS_PER_ITEM
-// panels of A.
+// panels of A, DEPTH_STEP k at a time; sums wait in private memory in between.
 //
-// Launch    global (⌈N/TILE_N⌉, ⌈M/(TILE_M·PANELS_PER_ITEM)⌉), local (1, 1)
-// Sums      of blocks before the last wait in `panels` at sum_place, [M, N rounded up to TILE_N]
+// Launch    global (⌈N/TILE_N⌉, ⌈M/(TILE_M·PANELS_PER_ITEM)⌉) or with `a_is_fastest` the two
+//           swapped, local (1, 1)
+// Sums      of blocks before the last wait in `panels` at sum_place, sum_stride floats a row, both
+//           sides rounded up to the tile
 // Tail      any M, N ≥ 1: panels are padded, stores are masked
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_panels(
-    __global float *panels, ulong a_place, ulong b_place, ulong sum_place, __global output_t *c,
-    ulong c_offset, ulong c_stride, ulong rows, ulong columns, ulong depth, float alpha,
-    int accumulate, int is_first, int is_last) {
-    ulong column = get_global_id(0) * TILE_N;
-    ulong first_row = get_global_id(1) * (TILE_M * PANELS_PER_ITEM);
+    __global float *panels, ulong a_place, ulong b_place, ulong sum_place, ulong sum_stride,
+    __global output_t *c, ulong c_offset, ulong c_stride, ulong rows, ulong columns, ulong depth,
+    float alpha, int accumulate, int is_first, int is_last, int a_is_fastest) {
+    // PoCL 3.1 asks that the dimension be a constant.
+    ulong fast = get_global_id(0), slow = get_global_id(1);
+    ulong column = (a_is_fastest ? slow : fast) * TILE_N;
+    ulong first_row = (a_is_fastest ? fast : slow) * (TILE_M * PANELS_PER_ITEM);
     ulong end_row = min(rows, first_row + TILE_M * PANELS_PER_ITEM);
-    ulong sum_stride = (columns + TILE_N - 1) / TILE_N * TILE_N;
     int width = (int)min((ulong)TILE_N, columns - column);
-    for (ulong row = first_row; row < end_row; row += TILE_M) {
-        __global const float *a = panels + a_place + row * depth;
-        __global const float *b = panels + b_place + column * depth;
-        __global float *sums = panels + sum_place + row * sum_stride + column;
-        int height = (int)min((ulong)TILE_M, rows - row);
-        floatv low[TILE_M], high[TILE_M];
+    float waiting[PANELS_PER_ITEM * TILE_M * TILE_N];
+    for (ulong k = 0; k < depth; k += DEPTH_STEP) {
+        ulong step = min((ulong)DEPTH_STEP, depth - k);
+        int starts = k == 0, ends = k + step == depth;
+        for (ulong row = first_row; row < end_row; row += TILE_M) {
+            __global const float *a = panels + a_place + row * depth + k * TILE_M;
+            __global const float *b = panels + b_place + column * depth + k * TILE_N;
+            __global float *sums = panels + sum_place + row * sum_stride + column;
+            float *here = waiting + (row - first_row) * TILE_N;
+            floatv low[TILE_M], high[TILE_M];
+            if (!starts) {
 #pragma unroll
-        for (int r = 0; r < TILE_M; r++) {
-            low[r] = (floatv)(0.0f);
-            high[r] = (floatv)(0.0f);
-            if (!is_first && r < height) {
-                low[r] = vloadv(0, sums + r * sum_stride);
-                high[r] = vloadv(1, sums + r * sum_stride);
+                LOAD_SUMS(here, TILE_N)
+            } else if (!is_first) {
+#pragma unroll
+                LOAD_SUMS(sums, sum_stride)
+            } else {
+#pragma unroll
+                for (int r = 0; r < TILE_M; r++)
+                    low[r] = high[r] = (floatv)(0.0f);
             }
-        }
-        for (ulong k = 0; k < depth; k++, a += TILE_M, b += TILE_N) {
-            floatv b_low = vloadv(0, b), b_high = vloadv(1, b);
+            for (ulong t = 0; t < step; t++, a += TILE_M, b += TILE_N) {
+                floatv b_low = vloadv(0, b), b_high = vloadv(1, b);
+#pragma unroll
+                for (int r = 0; r < TILE_M; r++) {
+                    floatv left = (floatv)(a[r]);
+                    low[r] = fma(left, b_low, low[r]);
+                    high[r] = fma(left, b_high, high[r]);
+                }
+            }
+            if (!ends) {
+#pragma unroll
+                STORE_SUMS(here, TILE_N)
+                continue;
+            }
+            if (!is_last) {
+#pragma unroll
+                STORE_SUMS(sums, sum_stride)
+                continue;
+            }
+            int height = (int)min((ulong)TILE_M, rows - row);
+            __global output_t *out = c + c_offset + row * c_stride + column;
 #pragma unroll
             for (int r = 0; r < TILE_M; r++) {
-                floatv left = (floatv)(a[r]);
-                low[r] = fma(left, b_low, low[r]);
-                high[r] = fma(left, b_high, high[r]);
-            }
-        }
-        __global output_t *out = c + c_offset + row * c_stride + column;
-#pragma unroll
-        for (int r = 0; r < TILE_M; r++) {
-            if (r >= height)
-                continue;
-            if (!is_last) {
-                vstorev(low[r], 0, sums + r * sum_stride);
-                vstorev(high[r], 1, sums + r * sum_stride);
-            } else if (width == TILE_N) {
-                store_row(out + r * c_stride, low[r], high[r], alpha, accumulate);
-            } else {
-                float lanes[TILE_N];
-                vstorev(low[r], 0, lanes);
-                vstorev(high[r], 1, lanes);
-                for (int i = 0; i < width; i++)
-                    store_result(out, r * c_stride + i, lanes[i], alpha, accumulate);
+                if (r >= height)
+                    continue;
+                if (width == TILE_N) {
+                    store_row(out + r * c_stride, low[r], high[r], alpha, accumulate);
+                } else {
+                    float lanes[TILE_N];
+                    vstorev(low[r], 0, lanes);
+                    vstorev(high[r], 1, lanes);
+                    for (int i = 0; i < width; i++)
+                        store_result(out, r * c_stride + i, lanes[i], alpha, accumulate);
+                }
             }
         }
     }

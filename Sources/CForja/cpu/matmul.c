@@ -1,4 +1,4 @@
-// The host's matrix product: which path, and the OpenBLAS one, at one thread per tile under the pool,
+// The host's matrix product: which path, and the OpenBLAS path: one thread per tile under the pool,
 // over tiles fixed by the shape. It serves processors without AVX2 and checks the other paths.
 //
 // A task computes one tile of C. bf16 operands are widened K_SLICE columns at a time into the

@@ -10,8 +10,8 @@
 
 enum { BLOCK_M = 2048, BLOCK_N = 4096, BLOCK_K = 1024 };
 
-/// -DPANELS_PER_ITEM and -DPACK_DEPTH, whose meaning kernels/matmul.cl gives.
-enum { PANELS_PER_ITEM = 8, PACK_DEPTH = 256 };
+/// Tunables whose meaning kernels/matmul.cl gives.
+enum { PANELS_PER_ITEM = 8, PACK_DEPTH = 256, PANELS_PER_PACK = 4 };
 
 typedef struct blocking {
     uint32_t vector, tile_m, tile_n;
@@ -54,8 +54,9 @@ typedef struct kernels {
 static forja_status get_kernels(kernels *out, forja_device *device, const forja_matmul_args *args,
                                 const blocking *b) {
     char options[160];
-    snprintf(options, sizeof options, "-DMATMUL_PACK -DVEC=%u -DTILE_M=%u -DPACK_DEPTH=%d%s",
-             b->vector, b->tile_m, PACK_DEPTH,
+    snprintf(options, sizeof options,
+             "-DMATMUL_PACK -DVEC=%u -DTILE_M=%u -DPACK_DEPTH=%d -DPANELS_PER_PACK=%d%s",
+             b->vector, b->tile_m, PACK_DEPTH, PANELS_PER_PACK,
              args->input_dtype == FORJA_DTYPE_BF16 ? " -DSTORAGE_BF16" : "");
     FORJA__TRY(forja__kernel_get(&out->pack, device, FORJA__SOURCE_MATMUL, options,
                                  "forja_matmul_pack"));
@@ -77,7 +78,7 @@ static forja_status launch_block(forja_queue *queue, const kernels *kernels,
     cl_ulong rows = least(b->block_m, args->m - row);
     cl_ulong columns = least(b->block_n, args->n - column);
     cl_ulong depth = least(b->block_k, args->k - k);
-    cl_ulong a_panels = a_packed ? 0 : forja__ceil_div(rows, b->tile_m);
+    cl_ulong a_groups = a_packed ? 0 : forja__ceil_div(rows, b->tile_m * PANELS_PER_PACK);
     forja_span left = args->a, right = args->b, result = args->c;
     left.offset += batch * args->a_stride + (a_k_major ? k * args->lda + row : row * args->lda + k);
     right.offset +=
@@ -86,24 +87,30 @@ static forja_status launch_block(forja_queue *queue, const kernels *kernels,
     const void *panels = forja__span_memory(&workspace);
     const forja__arg panels_arg = {sizeof(cl_mem), panels};
 
-    size_t pack_size[2] = {a_panels + forja__ceil_div(columns, b->tile_n),
+    size_t pack_size[2] = {a_groups + forja__ceil_div(columns, b->tile_n * PANELS_PER_PACK),
                            forja__ceil_div(depth, PACK_DEPTH)};
     const size_t one[2] = {1, 1};
     FORJA__TRY(FORJA__LAUNCH(queue, kernels->pack, "forja_matmul_pack", 2, pack_size, one,
                              FORJA__ARG_SPAN(left), FORJA__ARG(args->lda), FORJA__ARG(a_k_major),
-                             FORJA__ARG(rows), FORJA__ARG(a_panels), FORJA__ARG_SPAN(right),
+                             FORJA__ARG(rows), FORJA__ARG(a_groups), FORJA__ARG_SPAN(right),
                              FORJA__ARG(args->ldb), FORJA__ARG(b_k_major), FORJA__ARG(columns),
                              FORJA__ARG(depth), panels_arg, FORJA__ARG(b->a_place),
                              FORJA__ARG(b->b_place)));
 
     cl_int accumulate = args->accumulate, is_first = k == 0, is_last = k + depth == args->k;
-    size_t size[2] = {forja__ceil_div(columns, b->tile_n),
-                      forja__ceil_div(rows, (uint64_t)b->tile_m * PANELS_PER_ITEM)};
+    // The smaller operand is fastest: it stays in the second cache while the other passes once.
+    cl_int a_is_fastest = rows <= columns;
+    cl_ulong sum_stride = b->block_n;
+    size_t b_panels = forja__ceil_div(columns, b->tile_n);
+    size_t a_items = forja__ceil_div(rows, b->tile_m * PANELS_PER_ITEM);
+    size_t size[2] = {a_is_fastest ? a_items : b_panels, a_is_fastest ? b_panels : a_items};
     return FORJA__LAUNCH(queue, kernels->multiply, "forja_matmul_panels", 2, size, one, panels_arg,
                          FORJA__ARG(b->a_place), FORJA__ARG(b->b_place), FORJA__ARG(b->sum_place),
+                         FORJA__ARG(sum_stride),
                          FORJA__ARG_SPAN(result), FORJA__ARG(args->ldc), FORJA__ARG(rows),
                          FORJA__ARG(columns), FORJA__ARG(depth), FORJA__ARG(args->alpha),
-                         FORJA__ARG(accumulate), FORJA__ARG(is_first), FORJA__ARG(is_last));
+                         FORJA__ARG(accumulate), FORJA__ARG(is_first), FORJA__ARG(is_last),
+                         FORJA__ARG(a_is_fastest));
 }
 
 forja_status forja__matmul_launch_panels(forja_queue *queue, const forja_matmul_args *args) {
