@@ -96,6 +96,7 @@ public struct Tokenization: Sendable {
                     state.documentCount += documents
                 }
                 state.bytesDone += round.reduce(0) { $0 + $1.range.count }
+                for piece in round { pieces.file.release(piece.range) }
                 state.tokenCount = writer.count
                 progress?(state)
             }

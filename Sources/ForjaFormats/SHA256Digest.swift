@@ -30,8 +30,14 @@ public struct SHA256Digest: Sendable, Hashable, CustomStringConvertible {
     ///
     /// - Throws: `.inputOutput` naming the file.
     public init(contentsOf path: String) throws(ForjaError) {
-        self = try MappedFile(path: path, access: .sequential)
-            .withUnsafeBytes(SHA256Digest.init(of:))
+        let file = try MappedFile(path: path, access: .sequential)
+        var stream = SHA256Stream()
+        for start in stride(from: 0, to: file.count, by: 1 << 24) {
+            let range = start..<min(start + (1 << 24), file.count)
+            file.withUnsafeBytes { stream.update(UnsafeRawBufferPointer(rebasing: $0[range])) }
+            file.release(range)
+        }
+        self = stream.digest
     }
 
     public var description: String {

@@ -174,6 +174,21 @@ struct AtomicFileTests {
                 == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
     }
 
+    @Test("a file larger than the pieces it is hashed in has one digest, and pages come back")
+    func hashesLargeFiles() throws {
+        let directory = try ScratchDirectory()
+        let bytes = (0..<(1 << 24) + 5000).map { UInt8(truncatingIfNeeded: $0 * 7 / 3) }
+        try AtomicFile.write(bytes, to: directory["large"])
+        #expect(
+            try SHA256Digest(contentsOf: directory["large"])
+                == bytes.withUnsafeBytes(SHA256Digest.init(of:)))
+        let file = try MappedFile(path: directory["large"])
+        for range in [0..<file.count, 1..<5000, 0..<1, file.count - 5..<file.count] {
+            file.release(range)
+        }
+        #expect(file.withUnsafeBytes { $0.elementsEqual(bytes) })
+    }
+
     @Test("a directory and a missing file cannot be mapped")
     func mappingErrors() throws {
         let directory = try ScratchDirectory()

@@ -50,6 +50,18 @@ public final class MappedFile: @unchecked Sendable {
 
     public var count: Int { unsafeBytes.count }
 
+    /// Gives the memory of pages wholly inside `range` back; they are read again when touched.
+    ///
+    /// For one pass over a large file: the kernel would take clean pages back by itself, but until
+    /// it has to they count as this process's memory.
+    public func release(_ range: Range<Int>) {
+        let page = Int(getpagesize())
+        let start = (range.lowerBound + page - 1) / page * page
+        let end = range.upperBound == count ? count : range.upperBound / page * page
+        guard let base = unsafeBytes.baseAddress, start < end else { return }
+        madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, Int32(MADV_DONTNEED))
+    }
+
     /// The bytes, with this object kept alive meanwhile.
     public func withUnsafeBytes<Result, Failure: Error>(
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
