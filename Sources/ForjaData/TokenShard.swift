@@ -53,8 +53,8 @@ public struct TokenShard: Sendable {
 
     public var endOfText: Int32? { header.endOfText }
 
-    /// - Throws: `.inputOutput` when the file cannot be read; `.damagedFile` when it is no shard, of
-    ///   another version, or cut off.
+    /// - Throws: `.inputOutput` when the file cannot be read; `.damagedFile` when it is no shard,
+    ///   of another version, or cut off.
     public init(contentsOf path: String) throws(ForjaError) {
         let file = try MappedFile(path: path)
         (header, count) = try file.withUnsafeBytes { (bytes) throws(ForjaError) in

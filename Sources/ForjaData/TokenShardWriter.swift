@@ -11,8 +11,7 @@ public final class TokenShardWriter {
     private let header: TokenShard.Header
     private let file: AtomicFile
 
-    /// - Throws: `.inputOutput`; `.invalidInput` when the vocabulary or the end-of-text token cannot
-    ///   be.
+    /// - Throws: `.inputOutput`; `.invalidInput` when vocabulary and end-of-text token do not fit.
     public init(path: String, header: TokenShard.Header) throws(ForjaError) {
         guard header.vocabularySize > 0, header.vocabularySize <= Int(Int32.max),
             header.endOfText.map({ $0 >= 0 && Int($0) < header.vocabularySize }) ?? true

@@ -20,8 +20,8 @@ public struct SafetensorsDirectory: Sendable {
         }
     }
 
-    /// - Throws: `.inputOutput` when a file is missing; `.damagedFile` naming file and tensor, among
-    ///   others when index and shards disagree.
+    /// - Throws: `.inputOutput` when a file is missing; `.damagedFile` naming file and tensor,
+    ///   among others when index and shards disagree.
     public init(_ path: String) throws(ForjaError) {
         self.path = path
         func full(_ name: String) -> String { (path as NSString).appendingPathComponent(name) }

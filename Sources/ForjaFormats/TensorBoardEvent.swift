@@ -1,6 +1,7 @@
 /// The part of TensorFlow's `Event` protocol buffer that scalars need, encoded by hand:
 ///
-///     Event   { double wall_time = 1; int64 step = 2; string file_version = 3; Summary summary = 5 }
+///     Event   { double wall_time = 1; int64 step = 2; string file_version = 3;
+///               Summary summary = 5 }
 ///     Summary { repeated Value value = 1 }
 ///     Value   { string tag = 1; float simple_value = 2 }
 ///

@@ -3,7 +3,8 @@
 ///     | length: u64 | masked CRC of length: u32 | data | masked CRC of data: u32 |
 ///
 /// little-endian, CRC-32C. The mask, ((crc >> 15) | (crc << 17)) + 0xa282ead8, keeps the CRC of
-/// data that holds CRCs from degenerating. Format: tensorflow/tensorflow:core/lib/io/record_writer.h.
+/// data that holds CRCs from degenerating.
+/// Format: tensorflow/tensorflow:core/lib/io/record_writer.h.
 enum TensorBoardRecord {
     /// Bytes around the data.
     static let overhead = 16
