@@ -97,7 +97,7 @@ extension OperationTests {
                 expectClose(m, reference.m, within: Tolerance.adamw, ofMagnitude: reference.mTerms)
                 expectClose(v, reference.v, within: Tolerance.adamw, "v")
                 // The copy is made from the master as stored, so it must agree to the bit.
-                #expect(try update.copy?.values() == Storage.bf16.rounded(weight))
+                expectSame(try #require(update.copy).values(), Storage.bf16.rounded(weight))
             }
         }
 

@@ -69,7 +69,7 @@ extension OperationTests {
                 try bench.run { forja_cache_append($0, &args) }
                 return try tensor.values()
             }
-            #expect(got == want, sourceLocation: sourceLocation)
+            expectSame(got, want, sourceLocation: sourceLocation)
         }
     }
 }

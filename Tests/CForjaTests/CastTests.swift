@@ -45,7 +45,7 @@ extension OperationTests {
                 let got = try target.run { bench in
                     try cast(Storage.f32.encoded(values), .f32, to: to, at: bench).values()
                 }
-                #expect(got == to.rounded(values))
+                expectSame(got, to.rounded(values))
             }
         }
 
@@ -74,18 +74,6 @@ extension OperationTests {
             var random = TestRandom(seed: 81)
             patterns += (0..<20_000).map { _ in UInt32(truncatingIfNeeded: random.next()) }
             return patterns
-        }
-
-        /// Equal to the bit, signs of zero included; any NaN stands for any other.
-        private func expectSame(
-            _ got: [Double], _ want: [Double], sourceLocation: SourceLocation = #_sourceLocation
-        ) {
-            #expect(got.count == want.count, sourceLocation: sourceLocation)
-            let wrong = zip(got, want).enumerated().first { _, pair in
-                pair.0.isNaN
-                    ? !pair.1.isNaN : pair.0 != pair.1 || pair.0.sign != pair.1.sign
-            }
-            #expect(wrong == nil, "element, (got, want)", sourceLocation: sourceLocation)
         }
 
         private func cast(

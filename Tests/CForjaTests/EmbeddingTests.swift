@@ -17,7 +17,7 @@ extension OperationTests {
                 let y = try target.run { bench in
                     try gather(ids, from: table, width: width, storage, at: bench).values()
                 }
-                #expect(y == ids.flatMap { table[Int($0) * width..<(Int($0) + 1) * width] })
+                expectSame(y, ids.flatMap { table[Int($0) * width..<(Int($0) + 1) * width] })
             }
         }
 

@@ -49,6 +49,26 @@ func expectClose(
         sourceLocation: sourceLocation)
 }
 
+/// Expects equal numbers, signs of zero included; any NaN stands for any other.
+///
+/// Not `#expect(got == want)`, which takes minutes to describe how two long arrays differ.
+func expectSame(
+    _ got: [Double], _ want: [Double], sourceLocation: SourceLocation = #_sourceLocation
+) {
+    guard got.count == want.count else {
+        Issue.record("\(got.count) elements, not \(want.count)", sourceLocation: sourceLocation)
+        return
+    }
+    let wrong = got.indices.filter { index in
+        let (a, b) = (got[index], want[index])
+        return a.isNaN ? !b.isNaN : a != b || a.sign != b.sign
+    }
+    guard let first = wrong.first else { return }
+    Issue.record(
+        "\(wrong.count) of \(got.count) differ; element \(first) is \(got[first]), not \(want[first])",
+        sourceLocation: sourceLocation)
+}
+
 extension Array where Element == Double {
     /// The largest absolute value; 0 when empty.
     var largestMagnitude: Double { reduce(0) { Swift.max($0, $1.magnitude) } }

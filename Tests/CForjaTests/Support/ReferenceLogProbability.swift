@@ -10,6 +10,9 @@ extension Reference {
         var gradient: [Double] = []
         /// Size of a row's terms: the largest |s · logit| plus log V. Rounding is a share of it.
         var magnitudes: [Double] = []
+        /// Size of dLogits' terms, `[R, V]`: s · weight · (hit + p · (1 + size)), as p takes over the
+        /// error of its exponent.
+        var gradientMagnitudes: [Double] = []
     }
 
     /// - Parameter weights: dLoss/dLogProbability, `[R]`.
@@ -30,8 +33,10 @@ extension Reference {
             result.magnitudes.append(scaled.largestMagnitude + log(Double(vocabulary)))
             for (column, probability) in probabilities.enumerated() {
                 let hit: Double = column == Int(label) ? 1 : 0
-                result.gradient.append(
-                    label < 0 ? 0 : scale * weights[row] * (hit - probability))
+                let slope = label < 0 ? 0 : scale * weights[row]
+                result.gradient.append(slope * (hit - probability))
+                result.gradientMagnitudes.append(
+                    slope.magnitude * (hit + probability * (1 + result.magnitudes[row])))
             }
         }
         return result

@@ -29,7 +29,8 @@ enum Tolerance {
     /// per-lane partial sums keep it near √n·2⁻²⁴ for n = 2¹⁶ terms a chunk.
     static let norm = 0x1p-16
 
-    /// What a central difference of step 1e-5 in float64 leaves: truncation 1e-10 of a slope near
-    /// one, cancellation 1e-11 of a loss near one, and three decimal places for larger losses.
+    /// What a central difference of step 1e-5 in float64 leaves: truncation of 1e-10 for a third
+    /// derivative near one, cancellation of 1e-11 for a loss near one; the losses here reach a
+    /// hundred, the derivatives more.
     static let finiteDifference = 1e-7
 }
