@@ -22,3 +22,211 @@ typedef float storage_t;
 inline float storage_load(float x) { return x; }
 inline float storage_store(float x) { return x; }
 #endif
+
+#ifdef LANES
+// ── Walking rows ──────────────────────────────────────────────────────────────────────────────────
+//
+// A work-group of LANES work-items walks a row (or a block of elements) together, VEC elements each at
+// a time: work-item `lane` takes the vectors lane, lane + LANES, … of the row. One body serves both
+// kinds of device: on CPU devices LANES is 1 and a vector is a register; on GPUs LANES is a power of
+// two, and neighbours read neighbouring vectors.
+//
+// With LANES > 1 the host chooses VEC so that it divides every width and offset: loads are aligned and
+// there are no tails. With LANES = 1 any width goes; the last vector of a row is loaded in part.
+// Chosen in opencl/rows.c.
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define ROW_KERNEL __kernel __attribute__((reqd_work_group_size(LANES, 1, 1)))
+#define FOR_LANE(i, start, end) \
+    for (ulong i = (start) + get_local_id(0) * VEC; i < (end); i += LANES * VEC)
+
+#if VEC == 1
+#define VECTOR(name) name
+#else
+#define VECTOR(name) JOIN(name, VEC)
+#endif
+typedef VECTOR(float) float_v;
+typedef VECTOR(uint) uint_v;
+typedef VECTOR(ushort) ushort_v;
+#define as_float_v VECTOR(as_float)
+#define as_uint_v VECTOR(as_uint)
+#define convert_float_v VECTOR(convert_float)
+#define convert_uint_v VECTOR(convert_uint)
+#define convert_ushort_v VECTOR(convert_ushort)
+
+static inline float_v widen_bf16_v(ushort_v x) { return as_float_v(convert_uint_v(x) << 16); }
+
+static inline ushort_v narrow_bf16_v(float_v x) {
+    uint_v bits = as_uint_v(x);
+    uint_v rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    return convert_ushort_v(x != x ? (bits >> 16) | 0x40u : rounded);
+}
+
+// `left` elements are left from p to the end of the row.
+#if LANES > 1 || VEC == 1
+#define DEFINE_MEMORY(name, type, vector, widen, narrow)                                     \
+    static inline float_v load_##name(__global const type *p, ulong left) {                         \
+        return widen(*(__global const vector *)p);                                           \
+    }                                                                                        \
+    static inline void store_##name(float_v x, __global type *p, ulong left) {                      \
+        *(__global vector *)p = narrow(x);                                                   \
+    }
+#else
+// Of a part, the other lanes are 0.
+#define DEFINE_MEMORY(name, type, vector, widen, narrow)                                     \
+    static inline float_v load_##name(__global const type *p, ulong left) {                         \
+        if (left >= VEC)                                                                     \
+            return widen(JOIN(vload, VEC)(0, p));                                            \
+        type part[VEC];                                                                      \
+        for (uint k = 0; k < VEC; k++)                                                       \
+            part[k] = k < left ? p[k] : (type)0;                                             \
+        return widen(JOIN(vload, VEC)(0, part));                                             \
+    }                                                                                        \
+    static inline void store_##name(float_v x, __global type *p, ulong left) {                      \
+        if (left >= VEC) {                                                                   \
+            JOIN(vstore, VEC)(narrow(x), 0, p);                                              \
+            return;                                                                          \
+        }                                                                                    \
+        type part[VEC];                                                                      \
+        JOIN(vstore, VEC)(narrow(x), 0, part);                                               \
+        for (uint k = 0; k < left; k++)                                                      \
+            p[k] = part[k];                                                                  \
+    }
+#endif
+DEFINE_MEMORY(f32_v, float, float_v, , )
+DEFINE_MEMORY(bf16_v, ushort, ushort_v, widen_bf16_v, narrow_bf16_v)
+#ifdef STORAGE_BF16
+#define load_v load_bf16_v
+#define store_v store_bf16_v
+#else
+#define load_v load_f32_v
+#define store_v store_f32_v
+#endif
+
+static inline float sum_4(float4 x) { return (x.s0 + x.s2) + (x.s1 + x.s3); }
+static inline float max_4(float4 x) { return fmax(fmax(x.s0, x.s2), fmax(x.s1, x.s3)); }
+#if VEC == 1
+#define sum_v(x) (x)
+#define max_v(x) (x)
+#elif VEC == 4
+#define sum_v sum_4
+#define max_v max_4
+#elif VEC == 8
+static inline float sum_v(float8 x) { return sum_4(x.lo + x.hi); }
+static inline float max_v(float8 x) { return max_4(fmax(x.lo, x.hi)); }
+#else
+static inline float sum_v(float16 x) { return sum_4((x.lo.lo + x.hi.lo) + (x.lo.hi + x.hi.hi)); }
+static inline float max_v(float16 x) {
+    return max_4(fmax(fmax(x.lo.lo, x.hi.lo), fmax(x.lo.hi, x.hi.hi)));
+}
+#endif
+
+#if VEC == 1
+#define LANE_NUMBERS 0u
+#elif VEC == 4
+#define LANE_NUMBERS (uint4)(0, 1, 2, 3)
+#elif VEC == 8
+#define LANE_NUMBERS (uint8)(0, 1, 2, 3, 4, 5, 6, 7)
+#else
+#define LANE_NUMBERS (uint16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+#endif
+
+// x with `filler` in place of the elements past the end of the row.
+#if LANES > 1 || VEC == 1
+#define fill_v(x, left, filler) (x)
+#else
+static inline float_v fill_v(float_v x, ulong left, float filler) {
+    return left >= VEC ? x : LANE_NUMBERS < (uint)left ? x : (float_v)(filler);
+}
+#endif
+
+// Sum and maximum over the work-group, the same in every work-item, and a barrier for global memory;
+// reached by all of them together.
+#if LANES == 1
+#define ROW_SCRATCH
+#define row_barrier()
+#define row_sum(x) (x)
+#define row_max(x) (x)
+#else
+#define ROW_SCRATCH __local float row_scratch[LANES];
+#define row_barrier() barrier(CLK_GLOBAL_MEM_FENCE)
+#define row_sum(x) row_reduce((x), false, row_scratch)
+#define row_max(x) row_reduce((x), true, row_scratch)
+static inline float row_reduce(float x, bool greatest, __local float *scratch) {
+    uint lane = get_local_id(0);
+    scratch[lane] = x;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (uint reach = LANES / 2; reach > 0; reach /= 2) {
+        if (lane < reach)
+            scratch[lane] = greatest ? fmax(scratch[lane], scratch[lane + reach])
+                                     : scratch[lane] + scratch[lane + reach];
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    x = scratch[0];
+    barrier(CLK_LOCAL_MEM_FENCE); // before the next reduction writes
+    return x;
+}
+#endif
+
+// ── log Σ exp of a row ────────────────────────────────────────────────────────────────────────────
+//
+// With t = scale · x: the greatest t, Σ exp(t − maximum) and Σ exp(t − maximum) · (t − maximum). One pass
+// over memory: a block is read again from cache. Where it raises the maximum, what was summed before
+// shrinks by exp(old − new) (Milakov and Gimelshein, 2018, arXiv:1805.02867). The maximum starts at
+// -MAXFLOAT and not at -INFINITY, so that a row of -INFINITY gives sums of 0 and no NaN; a NaN in the
+// row makes the sums NaN.
+#ifdef LOG_SUM_EXP
+// A work-item's share of a block stays in the first-level cache.
+#define LOG_SUM_EXP_BLOCK (LANES == 1 ? 2048 : BLOCK)
+
+typedef struct log_sum_exp {
+    float maximum, sum, weighted_sum;
+} log_sum_exp;
+
+static inline float rescaled_weight(log_sum_exp s, float maximum) {
+    return s.sum == 0.0f ? 0.0f : s.weighted_sum + (s.maximum - maximum) * s.sum;
+}
+
+// Of this work-item's vectors.
+static inline log_sum_exp lane_log_sum_exp(__global const storage_t *x, ulong width, float scale) {
+    log_sum_exp s = {-MAXFLOAT, 0.0f, 0.0f};
+    for (ulong first = 0; first < width; first += LOG_SUM_EXP_BLOCK) {
+        ulong end = min(width, first + LOG_SUM_EXP_BLOCK);
+        float_v greatest = s.maximum;
+        FOR_LANE(i, first, end) {
+            float_v t = fill_v(load_v(x + i, end - i) * scale, end - i, -MAXFLOAT);
+            greatest = t > greatest ? t : greatest;
+        }
+        float maximum = max_v(greatest);
+        float shrink = exp(s.maximum - maximum);
+        s.weighted_sum = rescaled_weight(s, maximum) * shrink;
+        s.sum *= shrink;
+        s.maximum = maximum;
+        float_v sums = 0.0f, weighted_sums = 0.0f;
+        FOR_LANE(i, first, end) {
+            // As for the maximum: a product fused with the subtraction would differ from it.
+            float_v t = fill_v(load_v(x + i, end - i) * scale, end - i, -INFINITY);
+            t -= maximum;
+            float_v e = exp(t);
+            sums += e;
+#ifdef WITH_WEIGHTED_SUM
+            weighted_sums += e * (t < -110.0f ? (float_v)(-110.0f) : t);
+#endif
+        }
+        s.sum += sum_v(sums);
+        s.weighted_sum += sum_v(weighted_sums);
+    }
+    return s;
+}
+
+#define row_log_sum_exp(out, x, width, scale)                                                \
+    do {                                                                                     \
+        log_sum_exp lane_ = lane_log_sum_exp((x), (width), (scale));                         \
+        float maximum_ = row_max(lane_.maximum), shrink_ = exp(lane_.maximum - maximum_);    \
+        (out)->maximum = maximum_;                                                           \
+        (out)->sum = row_sum(lane_.sum * shrink_);                                           \
+        (out)->weighted_sum = row_sum(rescaled_weight(lane_, maximum_) * shrink_);           \
+    } while (0)
+#endif
+#endif

@@ -48,7 +48,7 @@ FORJA__INLINE void forja__row_log_sum_exp(forja__log_sum_exp *out, const void *b
         if (block_maximum > maximum && first > 0) {
             forja__f32x16 shrink = {maximum - block_maximum};
             forja__exp_16(&shrink);
-            weighted_sum = sum > 0 ? (weighted_sum + ((double)maximum - block_maximum) * sum) : 0;
+            weighted_sum = sum == 0 ? 0 : weighted_sum + ((double)maximum - block_maximum) * sum;
             weighted_sum *= shrink[0];
             sum *= shrink[0];
         }

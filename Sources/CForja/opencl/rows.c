@@ -1,0 +1,70 @@
+// Shapes of row and element kernels: one work-item per block of rows with wide vectors on CPU devices, one work-group
+// per row on the others.
+#include "rows.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device.h"
+
+enum {
+    CPU_BLOCK = 16384, // elements: long enough to hide a work-group's start, short enough to balance
+    GPU_MAX_LANES = 256,
+    GPU_MIN_LANES = 32,
+    GPU_VECTOR_BYTES = 16,
+    GPU_BLOCK_VECTORS = 4, // per work-item
+};
+
+static bool one_item_per_group(const forja_device *device) {
+    const char *form = getenv("FORJA_ROW_KERNELS");
+    if (form && strcmp(form, "item") == 0)
+        return true;
+    if (form && strcmp(form, "group") == 0)
+        return false;
+    return forja__opencl_is_cpu(device);
+}
+
+static uint32_t native_vector_width(const forja_device *device) {
+    cl_uint width = 0;
+    forja__opencl()->clGetDeviceInfo(device->opencl->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT,
+                                     sizeof width, &width, NULL);
+    return width >= 16 ? 16 : width >= 8 ? 8 : 4;
+}
+
+forja__rows forja__rows_choose(const forja_device *device, forja_dtype dtype, uint64_t width,
+                               uint64_t alignment) {
+    bool bf16 = dtype == FORJA_DTYPE_BF16;
+    if (one_item_per_group(device))
+        return (forja__rows){.lanes = 1, .vec = native_vector_width(device), .bf16 = bf16};
+    uint32_t vec = GPU_VECTOR_BYTES / (bf16 ? 2 : 4);
+    if (alignment % vec != 0 || width % vec != 0)
+        vec = 1;
+    uint64_t most = forja__opencl_max_work_group(device);
+    uint32_t lanes = GPU_MIN_LANES;
+    while (lanes < GPU_MAX_LANES && (uint64_t)lanes * vec < width)
+        lanes *= 2;
+    while (lanes > most)
+        lanes /= 2;
+    return (forja__rows){.lanes = lanes > 1 ? lanes : 2, .vec = vec, .bf16 = bf16};
+}
+
+uint64_t forja__rows_block(forja__rows rows) {
+    return rows.lanes == 1 ? CPU_BLOCK : (uint64_t)rows.lanes * rows.vec * GPU_BLOCK_VECTORS;
+}
+
+uint64_t forja__rows_per_group(forja__rows rows, uint64_t width) {
+    return rows.lanes == 1 && width < CPU_BLOCK ? CPU_BLOCK / width : 1;
+}
+
+forja_status forja__rows_kernel(cl_kernel *out, forja_device *device, forja__source source,
+                                forja__rows rows, const char *more, const char *kernel_name) {
+    char options[160];
+    snprintf(options, sizeof options, "-DLANES=%u -DVEC=%u -DBLOCK=%llu%s%s", rows.lanes, rows.vec,
+             (unsigned long long)forja__rows_block(rows), rows.bf16 ? " -DSTORAGE_BF16" : "", more);
+    return forja__kernel_get(out, device, source, options, kernel_name);
+}
+
+forja__rows_range forja__rows_groups(forja__rows rows, uint64_t groups) {
+    return (forja__rows_range){{groups * rows.lanes}, {rows.lanes}};
+}

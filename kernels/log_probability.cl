@@ -1,0 +1,88 @@
+// Log-probability of labels under rows of logits, and the logits' gradient in their place.
+//
+//   lse = log Σ_v exp(s·x_v)   log_probability = s·x_label − lse   entropy = lse − Σ_v p_v·s·x_v
+//   dx_v = s · gradient · (1[v = label] − p_v)
+//
+// Legend    V = vocabulary, s = scale; row r starts at r · row_stride; label < 0: the row carries none
+// Launch    ⌈rows / group_rows⌉ work-groups
+// Precision storage_t in memory, float32 in every sum
+// Writes    a work-item changes only its own vectors of a row
+// Twin      cpu/log_probability.c
+
+static inline void clear_row(__global storage_t *x, ulong width) {
+    FOR_LANE(i, 0, width)
+        store_v(0.0f, x + i, width - i);
+}
+
+// dx_v = slope · (1[v = label] − exp(s·x_v − shift) · factor)
+static inline void write_gradient(__global storage_t *x, ulong width, float scale, float shift,
+                                  float factor, float slope, ulong label) {
+    FOR_LANE(i, 0, width) {
+        float_v t = load_v(x + i, width - i) * scale;
+        t -= shift; // not fused with the product: as in the sum
+        float_v p = exp(t) * factor, hit = 0.0f;
+        if (label - i < VEC) // unsigned: not before i either
+            hit = LANE_NUMBERS == (uint)(label - i) ? (float_v)(1.0f) : hit;
+        store_v((hit - p) * slope, x + i, width - i);
+    }
+}
+
+#ifdef LOG_SUM_EXP
+// forja_log_probability: lse, entropy and gradient may be NULL; with a gradient, logits become dx.
+ROW_KERNEL void forja_log_probability(
+    __global storage_t *logits, ulong logits_offset, __global const int *labels,
+    ulong labels_offset, __global float *log_probability, ulong log_probability_offset,
+    __global float *lse, ulong lse_offset, __global float *entropy, ulong entropy_offset,
+    __global const float *gradient, ulong gradient_offset, ulong rows, ulong width,
+    ulong row_stride, float scale, ulong group_rows) {
+    ROW_SCRATCH
+    ulong first = get_group_id(0) * group_rows, last = min(rows, first + group_rows);
+    for (ulong row = first; row < last; row++) {
+        __global storage_t *x = logits + logits_offset + row * row_stride;
+        long label = labels[labels_offset + row];
+        bool is_first = get_local_id(0) == 0;
+        // A label past the vocabulary is not read: its log-probability is NaN.
+        float label_t = NAN;
+        if (is_first && label >= 0 && label < (long)width)
+            label_t = storage_load(x[label]) * scale;
+        row_barrier(); // before another work-item overwrites it
+        // Where nothing is asked of a row it is not read; the barriers inside stay outside of any branch.
+        log_sum_exp s;
+        row_log_sum_exp(&s, x, label >= 0 || lse || entropy ? width : 0, scale);
+        float log_sum = log(s.sum);
+        if (is_first) {
+            log_probability[log_probability_offset + row] =
+                label >= 0 ? label_t - s.maximum - log_sum : 0.0f;
+            if (lse)
+                lse[lse_offset + row] = s.maximum + log_sum;
+            if (entropy)
+                entropy[entropy_offset + row] = log_sum - s.weighted_sum / s.sum;
+        }
+        if (gradient && label >= 0)
+            write_gradient(x, width, scale, s.maximum, 1.0f / s.sum,
+                           scale * gradient[gradient_offset + row], label);
+        else if (gradient)
+            clear_row(x, width);
+    }
+}
+#else
+
+// forja_log_probability_backward: the gradient alone, from the lse of the forward pass.
+ROW_KERNEL void forja_log_probability_backward(
+    __global storage_t *logits, ulong logits_offset, __global const int *labels,
+    ulong labels_offset, __global const float *lse, ulong lse_offset,
+    __global const float *gradient, ulong gradient_offset, ulong rows, ulong width,
+    ulong row_stride, float scale, ulong group_rows) {
+    ulong first = get_group_id(0) * group_rows, last = min(rows, first + group_rows);
+    for (ulong row = first; row < last; row++) {
+        __global storage_t *x = logits + logits_offset + row * row_stride;
+        long label = labels[labels_offset + row];
+        if (label < 0) {
+            clear_row(x, width);
+            continue;
+        }
+        write_gradient(x, width, scale, lse[lse_offset + row], 1.0f,
+                       scale * gradient[gradient_offset + row], label);
+    }
+}
+#endif
