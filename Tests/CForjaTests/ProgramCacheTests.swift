@@ -36,6 +36,19 @@ extension OperationTests {
             }
         }
 
+        @Test("stores no program where it is turned off, and still answers for capabilities")
+        func storesNoProgramWhenOff() async {
+            await #expect(processExitsWith: .success) {
+                let cache = try CacheDirectory()
+                setenv("FORJA_PROGRAM_CACHE", "0", 1)
+                try addOnNewDevice()
+                #expect(try cache.entries().count == 3)
+                setenv("FORJA_PROGRAM_CACHE", "1", 1)
+                try addOnNewDevice()
+                #expect(try cache.entries().count == 4)
+            }
+        }
+
         @Test("is only slower where it cannot be written")
         func survivesUnwritableDirectory() async {
             await #expect(processExitsWith: .success) {
@@ -51,6 +64,7 @@ extension OperationTests {
             await #expect(processExitsWith: .success) {
                 let home = try temporaryDirectory()
                 unsetenv("FORJA_CACHE_DIR")
+                setenv("FORJA_PROGRAM_CACHE", "1", 1)
                 setenv("HOME", home, 1)
                 setenv("XDG_CACHE_HOME", home + "/xdg", 1)
                 try addOnNewDevice()
@@ -117,6 +131,7 @@ private struct CacheDirectory {
         let root = try temporaryDirectory()
         path = root + "/kernels"
         setenv("FORJA_CACHE_DIR", root, 1)
+        setenv("FORJA_PROGRAM_CACHE", "1", 1)  // PoCL's programs too
     }
 
     /// File numbers by name.

@@ -57,7 +57,8 @@ forja_status forja_device_open_host(forja_device **out, uint32_t thread_count);
 
 /// Opens OpenCL device `index`: one context of its own, capabilities probed, kernels built on first
 /// use and cached on disk (`$FORJA_CACHE_DIR`, else `$XDG_CACHE_HOME/forja`, else
-/// `~/.cache/forja`; a cache that cannot be written is only slower).
+/// `~/.cache/forja`; a cache that cannot be written is only slower). PoCL caches programs itself, so
+/// ours leaves its programs alone unless FORJA_PROGRAM_CACHE=1; FORJA_PROGRAM_CACHE=0 turns it off.
 forja_status forja_device_open_opencl(forja_device **out, size_t index);
 
 /// NULL is allowed.

@@ -64,6 +64,15 @@ forja_status forja__opencl_describe(forja_device_info *out, const forja__opencl_
     return FORJA_OK;
 }
 
+/// PoCL keeps a cache of its own, and to give out a binary it first compiles every kernel once more, for any
+/// work-group size: several times the build itself, for an entry that saves a tenth of a second.
+static bool keeps_binaries(const char *platform_name) {
+    const char *setting = getenv("FORJA_PROGRAM_CACHE");
+    if (setting && *setting)
+        return strcmp(setting, "0") != 0;
+    return strcmp(platform_name, "Portable Computing Language") != 0;
+}
+
 forja_status forja__opencl_device_open(forja_device *device, const forja__opencl_entry *entry) {
     const forja__opencl_api *cl = forja__opencl();
     forja__opencl_device *opencl = calloc(1, sizeof *opencl);
@@ -78,6 +87,7 @@ forja_status forja__opencl_device_open(forja_device *device, const forja__opencl
     cl->clGetDeviceInfo(entry->id, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof work_group, &work_group,
                         NULL);
     opencl->max_work_group = work_group;
+    opencl->keeps_binaries = keeps_binaries(device->info.platform);
 
     // One context per device: a shared one reserves memory on every device it names.
     cl_context_properties properties[] = {CL_CONTEXT_PLATFORM,

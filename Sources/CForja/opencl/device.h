@@ -26,6 +26,8 @@ struct forja__opencl_device {
     /// Device, driver and platform with their versions, one per line: part of every cache key.
     char identity[1280];
     uint64_t max_work_group;
+    /// Program binaries of this device are kept on disk.
+    bool keeps_binaries;
 
     /// Guards the two lists, and a build: two threads that want one program wait for one build.
     pthread_mutex_t program_lock;

@@ -93,7 +93,7 @@ cl_int forja__program_build(cl_program *out, char **out_log, const forja__opencl
     uint8_t key[FORJA__SHA256_BYTES];
     forja__program_key(key, opencl, text, options);
     *out_log = NULL;
-    *out = load_binary(opencl, key, options);
+    *out = opencl->keeps_binaries ? load_binary(opencl, key, options) : NULL;
     if (*out)
         return CL_SUCCESS;
     cl_int code;
@@ -106,7 +106,8 @@ cl_int forja__program_build(cl_program *out, char **out_log, const forja__opencl
         cl->clReleaseProgram(program);
         return code;
     }
-    store_binary(program, key);
+    if (opencl->keeps_binaries)
+        store_binary(program, key);
     *out = program;
     return CL_SUCCESS;
 }
