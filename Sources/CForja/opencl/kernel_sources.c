@@ -19,6 +19,11 @@ static const char matmul[] = {
 #embed "../../../kernels/matmul.cl" suffix(, )
 #endif
     0};
+static const char matmul_cpu[] = {
+#if __has_embed("../../../kernels/matmul_cpu.cl")
+#embed "../../../kernels/matmul_cpu.cl" suffix(, )
+#endif
+    0};
 static const char attention[] = {
 #if __has_embed("../../../kernels/attention.cl")
 #embed "../../../kernels/attention.cl" suffix(, )
@@ -94,6 +99,7 @@ static const struct {
     const char *name, *text;
 } sources[FORJA__SOURCE_COUNT] = {
     [FORJA__SOURCE_MATMUL] = {"matmul.cl", matmul},
+    [FORJA__SOURCE_MATMUL_CPU] = {"matmul_cpu.cl", matmul_cpu},
     [FORJA__SOURCE_ATTENTION] = {"attention.cl", attention},
     [FORJA__SOURCE_ATTENTION_CPU] = {"attention_cpu.cl", attention_cpu},
     [FORJA__SOURCE_ATTENTION_GPU] = {"attention_gpu.cl", attention_gpu},

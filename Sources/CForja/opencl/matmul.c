@@ -1,4 +1,5 @@
-// Launches kernels/matmul.cl: which variant, with which tunables, over which blocks.
+// Launches the kernels of matmul.cl and matmul_cpu.cl: which variant, with which
+// tunables.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,7 +64,7 @@ static bool has_few_rows(const forja_matmul_args *args) {
 }
 
 static forja_status launch_rows(forja_queue *queue, const forja_matmul_args *args, bool is_local) {
-    enum { COLUMNS = 4, COLUMNS_PER_ITEM = 32, WORK_GROUP = 64 }; // as in kernels/matmul.cl
+    enum { COLUMNS = 4, COLUMNS_PER_ITEM = 32, WORK_GROUP = 64 }; // as in the kernels
     const char *name = is_local ? "forja_matmul_rows_local" : "forja_matmul_rows";
     int row_group = args->m >= 3 ? 4 : (int)args->m;
     char options[128];
@@ -74,8 +75,8 @@ static forja_status launch_rows(forja_queue *queue, const forja_matmul_args *arg
         snprintf(options, sizeof options, "-DMATMUL_ROWS -DROWS=%d -DVEC=%u%s", row_group,
                  forja__matmul_vector_width(queue->device), forja__matmul_storage_options(args));
     cl_kernel kernel;
-    FORJA__TRY(
-        forja__kernel_get(&kernel, queue->device, FORJA__SOURCE_MATMUL, options, name));
+    forja__source source = is_local ? FORJA__SOURCE_MATMUL : FORJA__SOURCE_MATMUL_CPU;
+    FORJA__TRY(forja__kernel_get(&kernel, queue->device, source, options, name));
     cl_int accumulate = args->accumulate;
     size_t global[2] = {is_local ? forja__ceil_div(args->n, COLUMNS) * WORK_GROUP
                                  : forja__ceil_div(args->n, COLUMNS_PER_ITEM),

@@ -1,4 +1,4 @@
-/// The variants of kernels/matmul.cl and their launchers.
+/// The variants of matmul.cl and matmul_cpu.cl and their launchers.
 #pragma once
 
 #include "opencl.h"

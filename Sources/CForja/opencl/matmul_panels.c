@@ -10,7 +10,7 @@
 
 enum { BLOCK_M = 2048, BLOCK_N = 4096, BLOCK_K = 1024 };
 
-/// Tunables whose meaning kernels/matmul.cl gives.
+/// Tunables whose meaning kernels/matmul_cpu.cl gives.
 enum { PANELS_PER_ITEM = 8, PACK_DEPTH = 256, PANELS_PER_PACK = 4 };
 
 typedef struct blocking {
@@ -58,13 +58,13 @@ static forja_status get_kernels(kernels *out, forja_device *device, const forja_
              "-DMATMUL_PACK -DVEC=%u -DTILE_M=%u -DPACK_DEPTH=%d -DPANELS_PER_PACK=%d%s",
              b->vector, b->tile_m, PACK_DEPTH, PANELS_PER_PACK,
              args->input_dtype == FORJA_DTYPE_BF16 ? " -DSTORAGE_BF16" : "");
-    FORJA__TRY(forja__kernel_get(&out->pack, device, FORJA__SOURCE_MATMUL, options,
+    FORJA__TRY(forja__kernel_get(&out->pack, device, FORJA__SOURCE_MATMUL_CPU, options,
                                  "forja_matmul_pack"));
     snprintf(options, sizeof options,
              "-DMATMUL_PANELS -DVEC=%u -DTILE_M=%u -DPANELS_PER_ITEM=%d%s", b->vector, b->tile_m,
              PANELS_PER_ITEM,
              args->output_dtype == FORJA_DTYPE_BF16 ? " -DOUTPUT_BF16" : "");
-    return forja__kernel_get(&out->multiply, device, FORJA__SOURCE_MATMUL, options,
+    return forja__kernel_get(&out->multiply, device, FORJA__SOURCE_MATMUL_CPU, options,
                              "forja_matmul_panels");
 }
 

@@ -14,6 +14,7 @@ const forja__opencl_api *forja__opencl(void);
 /// One kernel file of kernels/. The order is that of the table in opencl/kernel_sources.c.
 typedef enum forja__source {
     FORJA__SOURCE_MATMUL,
+    FORJA__SOURCE_MATMUL_CPU,
     FORJA__SOURCE_ATTENTION,
     FORJA__SOURCE_ATTENTION_CPU,
     FORJA__SOURCE_ATTENTION_GPU,

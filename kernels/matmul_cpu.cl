@@ -1,0 +1,366 @@
+// Matrix product on OpenCL CPU devices: explicit vectors, one work-item a work-group, no barriers.
+// What it computes, and in which order, is in matmul.cl.
+//
+// One program holds one part of this file; the host picks it with -DMATMUL_<PART>:
+//   PACK       operands → panels        } panels are what a register tile reads in order
+//   PANELS     panels → C               }
+//   ROWS       few rows of A, B[N,K] read once
+// Twin: cpu/matmul_panels.c, cpu/matmul_rows.c. Launchers: opencl/matmul_panels.c, opencl/matmul.c.
+
+// STORAGE_BF16 is about the inputs; the output, which may differ, is bf16 with OUTPUT_BF16.
+#ifdef OUTPUT_BF16
+typedef ushort output_t;
+inline float output_load(ushort x) { return bf16_to_float(x); }
+inline ushort output_store(float x) { return float_to_bf16(x); }
+#else
+typedef float output_t;
+inline float output_load(float x) { return x; }
+inline float output_store(float x) { return x; }
+#endif
+
+// The end of every sum.
+inline void store_result(__global output_t *c, ulong place, float sum, float alpha,
+                         int accumulate) {
+    float value = accumulate ? fma(alpha, sum, output_load(c[place])) : alpha * sum;
+    c[place] = output_store(value);
+}
+
+// Tunables of PACK, PANELS and ROWS.
+#ifndef VEC
+#define VEC 8 // floats in a vector register: 4, 8 or 16
+#endif
+#ifndef TILE_M
+#define TILE_M 6 // rows of the register tile; TILE_M · 2 accumulators and 3 more registers must fit
+#endif
+#define TILE_N (2 * VEC)
+#ifndef PANELS_PER_ITEM
+#define PANELS_PER_ITEM 8 // panels of A that a work-item multiplies with its panel of B
+#endif
+#ifndef DEPTH_STEP
+#define DEPTH_STEP 256 // k for which a panel of B shares the first cache with one of A
+#endif
+#ifndef PACK_DEPTH
+#define PACK_DEPTH 256 // k that one work-item packs
+#endif
+#ifndef PANELS_PER_PACK
+#define PANELS_PER_PACK 4 // its panels
+#endif
+#define PACK_STEP 16 // k that it packs at a time: whole lines of the panel
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define floatv JOIN(float, VEC)
+#define uintv JOIN(uint, VEC)
+#define intv JOIN(int, VEC)
+#define vloadv JOIN(vload, VEC)
+#define vstorev JOIN(vstore, VEC)
+
+#ifdef MATMUL_PACK
+#ifdef STORAGE_BF16
+inline float4 load4(__global const ushort *x) {
+    return as_float4(convert_uint4(vload4(0, x)) << 16);
+}
+inline float2 load2(__global const ushort *x) {
+    return as_float2(convert_uint2(vload2(0, x)) << 16);
+}
+#else
+inline float4 load4(__global const float *x) { return vload4(0, x); }
+inline float2 load2(__global const float *x) { return vload2(0, x); }
+#endif
+
+// Packs `depth` k of one panel: out[k][0 .. width) from `rows` ≤ width rows of the source, zeros
+// beyond. The source is [row][k] (k_major 0) or [k][row]. `width` is even and a constant where this
+// is inlined.
+inline void pack_panel(__global float *out, int width, __global const storage_t *x, ulong stride,
+                       int k_major, int rows, int depth) {
+    if (rows < width) {
+        for (int k = 0; k < depth; k++)
+            for (int r = 0; r < width; r++)
+                out[k * width + r] =
+                    r < rows ? storage_load(k_major ? x[k * stride + r] : x[r * stride + k]) : 0.0f;
+        return;
+    }
+    if (k_major) {
+        for (int k = 0; k < depth; k++, x += stride, out += width) {
+            int r = 0;
+#pragma unroll
+            for (; r + 4 <= width; r += 4)
+                vstore4(load4(x + r), 0, out + r);
+            if (r < width)
+                vstore2(load2(x + r), 0, out + r);
+        }
+        return;
+    }
+    int r = 0;
+    for (; r + 4 <= width; r += 4) {
+        __global const storage_t *row = x + r * stride;
+        int k = 0;
+        for (; k + 4 <= depth; k += 4) {
+            float4 x0 = load4(row + k), x1 = load4(row + stride + k);
+            float4 x2 = load4(row + 2 * stride + k), x3 = load4(row + 3 * stride + k);
+            float4 low01 = (float4)(x0.x, x1.x, x0.y, x1.y);
+            float4 high01 = (float4)(x0.z, x1.z, x0.w, x1.w);
+            float4 low23 = (float4)(x2.x, x3.x, x2.y, x3.y);
+            float4 high23 = (float4)(x2.z, x3.z, x2.w, x3.w);
+            __global float *place = out + k * width + r;
+            vstore4((float4)(low01.lo, low23.lo), 0, place);
+            vstore4((float4)(low01.hi, low23.hi), 0, place + width);
+            vstore4((float4)(high01.lo, high23.lo), 0, place + 2 * width);
+            vstore4((float4)(high01.hi, high23.hi), 0, place + 3 * width);
+        }
+        for (; k < depth; k++)
+            for (int i = 0; i < 4; i++)
+                out[k * width + r + i] = storage_load(row[i * stride + k]);
+    }
+    for (; r < width; r += 2) {
+        __global const storage_t *row = x + r * stride;
+        for (int k = 0; k < depth; k++)
+            vstore2((float2)(storage_load(row[k]), storage_load(row[stride + k])), 0,
+                    out + k * width + r);
+    }
+}
+
+// The panel at `row`, k from `k` on.
+inline void pack_step(__global float *out, int width, __global const storage_t *x, ulong stride,
+                      int k_major, ulong row, ulong rows, ulong k, ulong end_k, ulong depth) {
+    pack_panel(out + row * depth + k * width, width,
+               x + (k_major ? k * stride + row : row * stride + k), stride, k_major,
+               (int)min((ulong)width, rows - row), (int)min((ulong)PACK_STEP, end_k - k));
+}
+
+inline void pack_group(__global float *out, int width, __global const storage_t *x, ulong stride,
+                       int k_major, ulong group, ulong rows, ulong first_k, ulong depth) {
+    ulong first = group * PANELS_PER_PACK * width;
+    ulong end = min(rows, first + PANELS_PER_PACK * width);
+    ulong end_k = min(depth, first_k + PACK_DEPTH);
+    // Stored [k][row], rows of k may lie a page or more apart, so all panels take from a few of
+    // them before the next few are touched.
+    if (k_major)
+        for (ulong k = first_k; k < end_k; k += PACK_STEP)
+            for (ulong row = first; row < end; row += width)
+                pack_step(out, width, x, stride, 1, row, rows, k, end_k, depth);
+    else
+        for (ulong row = first; row < end; row += width)
+            for (ulong k = first_k; k < end_k; k += PACK_STEP)
+                pack_step(out, width, x, stride, 0, row, rows, k, end_k, depth);
+}
+
+// forja_matmul_pack: A → [⌈M/TILE_M⌉][K][TILE_M] and B → [⌈N/TILE_N⌉][K][TILE_N], both float32.
+//
+// Launch    global (a_groups + b_groups, ⌈K/PACK_DEPTH⌉), local (1, 1), groups of PANELS_PER_PACK
+// Tail      panels are padded with zeros; a_groups = 0 leaves the A part as it is
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_pack(
+    __global const storage_t *a, ulong a_offset, ulong a_stride, int a_k_major, ulong rows,
+    ulong a_groups, __global const storage_t *b, ulong b_offset, ulong b_stride, int b_k_major,
+    ulong columns, ulong depth, __global float *panels, ulong a_place, ulong b_place) {
+    ulong group = get_global_id(0), k = get_global_id(1) * PACK_DEPTH;
+    if (group < a_groups)
+        pack_group(panels + a_place, TILE_M, a + a_offset, a_stride, a_k_major, group, rows, k,
+                   depth);
+    else
+        pack_group(panels + b_place, TILE_N, b + b_offset, b_stride, b_k_major, group - a_groups,
+                   columns, k, depth);
+}
+#endif
+
+#ifdef MATMUL_PANELS
+#ifdef OUTPUT_BF16
+inline floatv load_output(__global const ushort *x) {
+    return JOIN(as_float, VEC)(JOIN(convert_uint, VEC)(vloadv(0, x)) << 16);
+}
+inline void store_output(floatv x, __global ushort *out) {
+    uintv bits = JOIN(as_uint, VEC)(x);
+    uintv rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    intv is_nan = (bits & 0x7fffffffu) > (uintv)(0x7f800000u);
+    uintv quiet = (bits >> 16) | 0x40u;
+    vstorev(JOIN(convert_ushort, VEC)(select(rounded, quiet, is_nan)), 0, out);
+}
+#else
+inline floatv load_output(__global const float *x) { return vloadv(0, x); }
+inline void store_output(floatv x, __global float *out) { vstorev(x, 0, out); }
+#endif
+
+// One row of a tile whose columns are all inside C.
+inline void store_row(__global output_t *c, floatv low, floatv high, float alpha,
+                      int accumulate) {
+    floatv scale = (floatv)(alpha);
+    store_output(accumulate ? fma(scale, low, load_output(c)) : scale * low, c);
+    store_output(accumulate ? fma(scale, high, load_output(c + VEC)) : scale * high, c + VEC);
+}
+
+// Sums wait in private or in global memory, which OpenCL 1.2 cannot point to with one type.
+#define LOAD_SUMS(from, stride)                                                                    \
+    for (int r = 0; r < TILE_M; r++) {                                                             \
+        low[r] = vloadv(0, (from) + r * (stride));                                                 \
+        high[r] = vloadv(1, (from) + r * (stride));                                                \
+    }
+#define STORE_SUMS(to, stride)                                                                     \
+    for (int r = 0; r < TILE_M; r++) {                                                             \
+        vstorev(low[r], 0, (to) + r * (stride));                                                   \
+        vstorev(high[r], 1, (to) + r * (stride));                                                  \
+    }
+
+// forja_matmul_panels: one block of k. A work-item multiplies one panel of B with PANELS_PER_ITEM
+// panels of A, DEPTH_STEP k at a time; sums wait in private memory in between.
+//
+// Launch    global (⌈N/TILE_N⌉, ⌈M/(TILE_M·PANELS_PER_ITEM)⌉) or with `a_is_fastest` the two
+//           swapped, local (1, 1)
+// Sums      of blocks before the last wait in `panels` at sum_place, sum_stride floats a row, both
+//           sides rounded up to the tile
+// Tail      any M, N ≥ 1: panels are padded, stores are masked
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_panels(
+    __global float *panels, ulong a_place, ulong b_place, ulong sum_place, ulong sum_stride,
+    __global output_t *c, ulong c_offset, ulong c_stride, ulong rows, ulong columns, ulong depth,
+    float alpha, int accumulate, int is_first, int is_last, int a_is_fastest) {
+    // PoCL 3.1 asks that the dimension be a constant.
+    ulong fast = get_global_id(0), slow = get_global_id(1);
+    ulong column = (a_is_fastest ? slow : fast) * TILE_N;
+    ulong first_row = (a_is_fastest ? fast : slow) * (TILE_M * PANELS_PER_ITEM);
+    ulong end_row = min(rows, first_row + TILE_M * PANELS_PER_ITEM);
+    int width = (int)min((ulong)TILE_N, columns - column);
+    float waiting[PANELS_PER_ITEM * TILE_M * TILE_N];
+    for (ulong k = 0; k < depth; k += DEPTH_STEP) {
+        ulong step = min((ulong)DEPTH_STEP, depth - k);
+        int starts = k == 0, ends = k + step == depth;
+        for (ulong row = first_row; row < end_row; row += TILE_M) {
+            __global const float *a = panels + a_place + row * depth + k * TILE_M;
+            __global const float *b = panels + b_place + column * depth + k * TILE_N;
+            __global float *sums = panels + sum_place + row * sum_stride + column;
+            float *here = waiting + (row - first_row) * TILE_N;
+            floatv low[TILE_M], high[TILE_M];
+            if (!starts) {
+#pragma unroll
+                LOAD_SUMS(here, TILE_N)
+            } else if (!is_first) {
+#pragma unroll
+                LOAD_SUMS(sums, sum_stride)
+            } else {
+#pragma unroll
+                for (int r = 0; r < TILE_M; r++)
+                    low[r] = high[r] = (floatv)(0.0f);
+            }
+            for (ulong t = 0; t < step; t++, a += TILE_M, b += TILE_N) {
+                floatv b_low = vloadv(0, b), b_high = vloadv(1, b);
+#pragma unroll
+                for (int r = 0; r < TILE_M; r++) {
+                    floatv left = (floatv)(a[r]);
+                    low[r] = fma(left, b_low, low[r]);
+                    high[r] = fma(left, b_high, high[r]);
+                }
+            }
+            if (!ends) {
+#pragma unroll
+                STORE_SUMS(here, TILE_N)
+                continue;
+            }
+            if (!is_last) {
+#pragma unroll
+                STORE_SUMS(sums, sum_stride)
+                continue;
+            }
+            int height = (int)min((ulong)TILE_M, rows - row);
+            __global output_t *out = c + c_offset + row * c_stride + column;
+#pragma unroll
+            for (int r = 0; r < TILE_M; r++) {
+                if (r >= height)
+                    continue;
+                if (width == TILE_N) {
+                    store_row(out + r * c_stride, low[r], high[r], alpha, accumulate);
+                } else {
+                    float lanes[TILE_N];
+                    vstorev(low[r], 0, lanes);
+                    vstorev(high[r], 1, lanes);
+                    for (int i = 0; i < width; i++)
+                        store_result(out, r * c_stride + i, lanes[i], alpha, accumulate);
+                }
+            }
+        }
+    }
+}
+#endif
+
+// Tunables of ROWS.
+#ifndef ROWS
+#define ROWS 4 // rows of A at a time: 1, 2 or 4
+#endif
+#define COLUMNS 4 // columns of C at a time: ROWS · COLUMNS accumulators
+
+#ifdef MATMUL_ROWS
+#ifndef COLUMNS_PER_ITEM
+#define COLUMNS_PER_ITEM 32 // columns of one work-item
+#endif
+#ifdef STORAGE_BF16
+inline floatv load_input(__global const ushort *x) {
+    return JOIN(as_float, VEC)(JOIN(convert_uint, VEC)(vloadv(0, x)) << 16);
+}
+#else
+inline floatv load_input(__global const float *x) { return vloadv(0, x); }
+#endif
+
+inline float sum_lanes(floatv x) {
+    float lanes[VEC];
+    vstorev(x, 0, lanes);
+#pragma unroll
+    for (int width = VEC / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++)
+            lanes[i] += lanes[i + width];
+    return lanes[0];
+}
+
+// forja_matmul_rows: C = alpha · A · Bᵀ (+ C) for few rows, as dot products of VEC lanes.
+//
+// Launch    global (⌈N/COLUMNS_PER_ITEM⌉, batch), local (1, 1)
+// Tail      rows and columns past the end repeat the last one and are not stored
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_rows(
+    __global const storage_t *a, ulong a_offset, ulong a_stride, ulong a_batch,
+    __global const storage_t *b, ulong b_offset, ulong b_stride, ulong b_batch,
+    __global output_t *c, ulong c_offset, ulong c_stride, ulong c_batch, ulong rows, ulong columns,
+    ulong depth, float alpha, int accumulate) {
+    ulong column = get_global_id(0) * COLUMNS_PER_ITEM, batch = get_global_id(1);
+    ulong end = min(columns, column + COLUMNS_PER_ITEM);
+    a += a_offset + batch * a_batch;
+    b += b_offset + batch * b_batch;
+    c += c_offset + batch * c_batch;
+    for (; column < end; column += COLUMNS) {
+        for (ulong row = 0; row < rows; row += ROWS) {
+            __global const storage_t *left[ROWS], *right[COLUMNS];
+            floatv part[ROWS][COLUMNS];
+#pragma unroll
+            for (int i = 0; i < ROWS; i++)
+                left[i] = a + min(row + i, rows - 1) * a_stride;
+#pragma unroll
+            for (int j = 0; j < COLUMNS; j++)
+                right[j] = b + min(column + j, columns - 1) * b_stride;
+#pragma unroll
+            for (int i = 0; i < ROWS; i++)
+#pragma unroll
+                for (int j = 0; j < COLUMNS; j++)
+                    part[i][j] = (floatv)(0.0f);
+            ulong k = 0;
+            for (; k + VEC <= depth; k += VEC) {
+                floatv x[ROWS];
+#pragma unroll
+                for (int i = 0; i < ROWS; i++)
+                    x[i] = load_input(left[i] + k);
+#pragma unroll
+                for (int j = 0; j < COLUMNS; j++) {
+                    floatv w = load_input(right[j] + k);
+#pragma unroll
+                    for (int i = 0; i < ROWS; i++)
+                        part[i][j] = fma(x[i], w, part[i][j]);
+                }
+            }
+#pragma unroll
+            for (int i = 0; i < ROWS; i++)
+#pragma unroll
+                for (int j = 0; j < COLUMNS; j++) {
+                    float sum = sum_lanes(part[i][j]);
+                    for (ulong t = k; t < depth; t++)
+                        sum = fma(storage_load(left[i][t]), storage_load(right[j][t]), sum);
+                    if (row + i < rows && column + j < columns)
+                        store_result(c, (row + i) * c_stride + column + j, sum, alpha, accumulate);
+                }
+        }
+    }
+}
+#endif
