@@ -106,8 +106,8 @@ static forja_status check_host(const void *pointer, uint64_t size_bytes, const c
 
 forja_status forja_buffer_write(forja_queue *queue, forja_buffer *buffer, uint64_t offset_bytes,
                                 const void *source, uint64_t size_bytes) {
-    FORJA__TRY(check_range(queue, buffer, offset_bytes, size_bytes, "forja_buffer_write",
-                           "buffer"));
+    FORJA__TRY(
+        check_range(queue, buffer, offset_bytes, size_bytes, "forja_buffer_write", "buffer"));
     FORJA__TRY(check_host(source, size_bytes, "forja_buffer_write", "source"));
     if (size_bytes == 0)
         return FORJA_OK;
@@ -119,8 +119,7 @@ forja_status forja_buffer_write(forja_queue *queue, forja_buffer *buffer, uint64
 
 forja_status forja_buffer_read(forja_queue *queue, void *destination, const forja_buffer *buffer,
                                uint64_t offset_bytes, uint64_t size_bytes) {
-    FORJA__TRY(check_range(queue, buffer, offset_bytes, size_bytes, "forja_buffer_read",
-                           "buffer"));
+    FORJA__TRY(check_range(queue, buffer, offset_bytes, size_bytes, "forja_buffer_read", "buffer"));
     FORJA__TRY(check_host(destination, size_bytes, "forja_buffer_read", "destination"));
     if (size_bytes == 0)
         return FORJA_OK;
@@ -135,8 +134,8 @@ forja_status forja_buffer_copy(forja_queue *queue, forja_buffer *destination,
                                uint64_t source_offset_bytes, uint64_t size_bytes) {
     FORJA__TRY(check_range(queue, destination, destination_offset_bytes, size_bytes,
                            "forja_buffer_copy", "destination"));
-    FORJA__TRY(check_range(queue, source, source_offset_bytes, size_bytes, "forja_buffer_copy",
-                           "source"));
+    FORJA__TRY(
+        check_range(queue, source, source_offset_bytes, size_bytes, "forja_buffer_copy", "source"));
     if (destination == source && destination_offset_bytes < source_offset_bytes + size_bytes &&
         source_offset_bytes < destination_offset_bytes + size_bytes)
         return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
@@ -156,8 +155,7 @@ forja_status forja_buffer_copy(forja_queue *queue, forja_buffer *destination,
 
 forja_status forja_buffer_fill(forja_queue *queue, forja_buffer *buffer, uint64_t offset_bytes,
                                uint64_t size_bytes, uint8_t byte) {
-    FORJA__TRY(check_range(queue, buffer, offset_bytes, size_bytes, "forja_buffer_fill",
-                           "buffer"));
+    FORJA__TRY(check_range(queue, buffer, offset_bytes, size_bytes, "forja_buffer_fill", "buffer"));
     if (size_bytes == 0)
         return FORJA_OK;
     if (!forja__is_host(queue))

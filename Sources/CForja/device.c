@@ -134,8 +134,7 @@ void forja_device_free(forja_device *device) {
 forja_status forja_device_get_info(forja_device_info *out, const forja_device *device) {
     if (!out || !device)
         return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
-                           "forja_device_get_info: %s is NULL; pass both",
-                           out ? "device" : "out");
+                           "forja_device_get_info: %s is NULL; pass both", out ? "device" : "out");
     *out = device->info;
     return FORJA_OK;
 }

@@ -1,5 +1,6 @@
-// Memory limits. The drivers of CPU devices and Linux itself give memory on first touch, so a request
-// that is too large succeeds and the process is killed later; it is refused here instead, by count.
+// Memory limits. The drivers of CPU devices and Linux itself give memory on first touch, so a
+// request that is too large succeeds and the process is killed later; it is refused here instead,
+// by count.
 #include "memory_limit.h"
 
 #include <ctype.h>
@@ -55,8 +56,7 @@ static uint64_t cgroup_limit(void) {
         }
         for (char *rest = controllers, *name; (name = strsep(&rest, ","));)
             if (strcmp(name, "memory") == 0)
-                take_cgroup_limits("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes",
-                                   &limit);
+                take_cgroup_limits("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes", &limit);
     }
     fclose(stream);
     return limit;
@@ -73,9 +73,15 @@ static bool parse_size(const char *text, uint64_t *out) {
         return false;
     unsigned shift = 0;
     switch (toupper((unsigned char)*end)) {
-    case 'K': shift = 10; break;
-    case 'M': shift = 20; break;
-    case 'G': shift = 30; break;
+    case 'K':
+        shift = 10;
+        break;
+    case 'M':
+        shift = 20;
+        break;
+    case 'G':
+        shift = 30;
+        break;
     }
     if (shift != 0)
         end++;
@@ -135,16 +141,14 @@ static forja_status refuse(const forja_device *device, uint64_t size_bytes, uint
                            "a buffer of %llu bytes (%.2f GiB) is larger than the largest that %s "
                            "allocates, %llu bytes (%.2f GiB), with %llu bytes in use; %s",
                            (unsigned long long)size_bytes, (double)size_bytes / gib,
-                           device->info.name,
-                           (unsigned long long)device->info.max_allocation_bytes,
+                           device->info.name, (unsigned long long)device->info.max_allocation_bytes,
                            (double)device->info.max_allocation_bytes / gib,
                            (unsigned long long)used, remedy);
     return forja__fail(FORJA_ERROR_OUT_OF_MEMORY,
                        "a buffer of %llu bytes (%.2f GiB) does not fit on %s: %llu bytes are in "
                        "use and the limit is %llu bytes (%.2f GiB); %s",
-                       (unsigned long long)size_bytes, (double)size_bytes / gib,
-                       device->info.name, (unsigned long long)used,
-                       (unsigned long long)device->info.memory_bytes,
+                       (unsigned long long)size_bytes, (double)size_bytes / gib, device->info.name,
+                       (unsigned long long)used, (unsigned long long)device->info.memory_bytes,
                        (double)device->info.memory_bytes / gib, remedy);
 }
 

@@ -9,7 +9,7 @@ uint64_t forja__host_memory_bytes(void);
 /// FORJA_ERROR_INVALID_ARGUMENT when FORJA_MEMORY_LIMIT is set and is not a size.
 forja_status forja__memory_limit_validate(void);
 
-/// Counts `size_bytes` into `device`, or refuses with FORJA_ERROR_OUT_OF_MEMORY. Devices that share the
-/// host's memory are counted together: two of them hold one machine's memory.
+/// Counts `size_bytes` into `device`, or refuses with FORJA_ERROR_OUT_OF_MEMORY. Devices that share
+/// the host's memory are counted together: two of them hold one machine's memory.
 forja_status forja__memory_reserve(forja_device *device, uint64_t size_bytes);
 void forja__memory_release(forja_device *device, uint64_t size_bytes);

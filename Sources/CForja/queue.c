@@ -49,8 +49,8 @@ forja_status forja_queue_reserve_workspace(forja_queue *queue, uint64_t size_byt
     const uint64_t block = 64 << 10;
     if (size_bytes <= UINT64_MAX - block)
         size_bytes = (size_bytes + block - 1) / block * block;
-    // Freed before the larger one is made, so that the peak is the larger one alone; what was queued
-    // may still read it.
+    // Freed before the larger one is made, so that the peak is the larger one alone; what was
+    // queued may still read it.
     FORJA__TRY(forja_queue_finish(queue));
     forja_buffer_free(queue->workspace);
     queue->workspace = NULL;

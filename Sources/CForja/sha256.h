@@ -19,4 +19,5 @@ void forja__sha256_add_text(forja__sha256 *hash, const char *text);
 void forja__sha256_finish(forja__sha256 *hash, uint8_t out[FORJA__SHA256_BYTES]);
 
 /// Lower-case hexadecimal digits and a terminating zero.
-void forja__sha256_hex(const uint8_t digest[FORJA__SHA256_BYTES], char out[FORJA__SHA256_HEX_BYTES]);
+void forja__sha256_hex(const uint8_t digest[FORJA__SHA256_BYTES],
+                       char out[FORJA__SHA256_HEX_BYTES]);

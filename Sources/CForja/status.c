@@ -10,7 +10,9 @@ enum { MESSAGE_BYTES = 8192 };
 
 static thread_local char message[MESSAGE_BYTES];
 
-const char *forja_last_error(void) { return message; }
+const char *forja_last_error(void) {
+    return message;
+}
 
 forja_status forja__fail(forja_status status, const char *format, ...) {
     // Formatted aside first: an argument may be the message itself, quoted inside a longer one.

@@ -8,13 +8,13 @@
 #include "../memory_limit.h"
 
 /// The text behind a query, cut to `size`; "unknown" when the driver does not answer.
-#define READ_TEXT(function, object, parameter, out, size)                                   \
-    do {                                                                                    \
-        char text_[2048] = "";                                                              \
-        if (function((object), (parameter), sizeof text_ - 1, text_, NULL) != CL_SUCCESS)   \
-            strcpy(text_, "unknown");                                                       \
-        const char *start_ = text_ + strspn(text_, " ");                                    \
-        snprintf((out), (size), "%.*s", (int)(size) - 1, start_);                           \
+#define READ_TEXT(function, object, parameter, out, size)                                          \
+    do {                                                                                           \
+        char text_[2048] = "";                                                                     \
+        if (function((object), (parameter), sizeof text_ - 1, text_, NULL) != CL_SUCCESS)          \
+            strcpy(text_, "unknown");                                                              \
+        const char *start_ = text_ + strspn(text_, " ");                                           \
+        snprintf((out), (size), "%.*s", (int)(size) - 1, start_);                                  \
     } while (0)
 
 forja_status forja__opencl_describe(forja_device_info *out, const forja__opencl_entry *entry) {
@@ -25,8 +25,7 @@ forja_status forja__opencl_describe(forja_device_info *out, const forja__opencl_
               sizeof out->platform);
     char driver[120], version[120];
     READ_TEXT(cl->clGetDeviceInfo, entry->id, CL_DRIVER_VERSION, driver, sizeof driver);
-    READ_TEXT(cl->clGetPlatformInfo, entry->platform, CL_PLATFORM_VERSION, version,
-              sizeof version);
+    READ_TEXT(cl->clGetPlatformInfo, entry->platform, CL_PLATFORM_VERSION, version, sizeof version);
     snprintf(out->driver, sizeof out->driver, "%s, %s", driver, version);
 
     cl_device_type type = 0;
@@ -64,8 +63,9 @@ forja_status forja__opencl_describe(forja_device_info *out, const forja__opencl_
     return FORJA_OK;
 }
 
-/// PoCL keeps a cache of its own, and to give out a binary it first compiles every kernel once more, for any
-/// work-group size: several times the build itself, for an entry that saves a tenth of a second.
+/// PoCL keeps a cache of its own, and to give out a binary it first compiles every kernel once
+/// more, for any work-group size: several times the build itself, for an entry that saves a tenth
+/// of a second.
 static bool keeps_binaries(const char *platform_name) {
     const char *setting = getenv("FORJA_PROGRAM_CACHE");
     if (setting && *setting)

@@ -11,8 +11,8 @@ typedef struct forja__opencl_entry {
     cl_device_id id;
 } forja__opencl_entry;
 
-/// Every usable device in discovery order: platforms as the loader lists them, devices as each platform does.
-/// Looked up once per process; borrowed.
+/// Every usable device in discovery order: platforms as the loader lists them, devices as each
+/// platform does. Looked up once per process; borrowed.
 size_t forja__opencl_discover(const forja__opencl_entry **out);
 
 typedef struct forja__program forja__program; /// opencl/program.c
@@ -35,8 +35,8 @@ struct forja__opencl_device {
     forja__kernel *kernels[FORJA__KERNEL_BUCKETS];
     _Atomic uint64_t kernel_count;
 
-    /// A kernel object holds one set of arguments for every queue of the device, so setting them and
-    /// enqueueing is one critical section.
+    /// A kernel object holds one set of arguments for every queue of the device, so setting them
+    /// and enqueueing is one critical section.
     pthread_mutex_t launch_lock;
 };
 
@@ -47,8 +47,8 @@ forja_status forja__opencl_describe(forja_device_info *out, const forja__opencl_
 forja_status forja__opencl_device_open(forja_device *device, const forja__opencl_entry *entry);
 void forja__opencl_device_close(forja_device *device);
 
-/// Runs the capability probes and sets has_fp16, has_fp64 and has_subgroups. A probe that does not compile, run
-/// or give the expected number is a missing capability, never an error.
+/// Runs the capability probes and sets has_fp16, has_fp64 and has_subgroups. A probe that does not
+/// compile, run or give the expected number is a missing capability, never an error.
 void forja__opencl_probe(forja_device *device);
 
 /// Releases the programs and kernels of forja__kernel_get.
@@ -73,6 +73,6 @@ forja_status forja__opencl_queue_finish(forja_queue *queue);
 /// "CL_OUT_OF_RESOURCES" for -5; "unknown code" for what OpenCL 1.2 does not list.
 const char *forja__opencl_code_name(cl_int code);
 
-/// Records that `call` failed with `code` on `device_name` and what to do about it: FORJA_ERROR_OUT_OF_MEMORY for
-/// the codes that mean it, else FORJA_ERROR_DEVICE.
+/// Records that `call` failed with `code` on `device_name` and what to do about it:
+/// FORJA_ERROR_OUT_OF_MEMORY for the codes that mean it, else FORJA_ERROR_DEVICE.
 forja_status forja__opencl_fail(cl_int code, const char *call, const char *device_name);

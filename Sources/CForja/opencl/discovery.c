@@ -18,7 +18,8 @@ static bool is_usable(const forja__opencl_api *cl, cl_device_id id) {
            available && compiler;
 }
 
-/// Appends the platform's usable devices and returns how many there are; -1 when it cannot be asked.
+/// Appends the platform's usable devices and returns how many there are; -1 when it cannot be
+/// asked.
 static int take_platform(const forja__opencl_api *cl, cl_platform_id platform) {
     cl_uint count = 0;
     cl_int code = cl->clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, NULL, &count);

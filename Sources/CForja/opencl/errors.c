@@ -2,7 +2,9 @@
 #include "device.h"
 
 const char *forja__opencl_code_name(cl_int code) {
-#define CASE(name) case name: return #name
+#define CASE(name)                                                                                 \
+    case name:                                                                                     \
+        return #name
     switch (code) {
         CASE(CL_DEVICE_NOT_FOUND);
         CASE(CL_DEVICE_NOT_AVAILABLE);

@@ -3,8 +3,8 @@
 
 #include "opencl.h"
 
-/// Text of the kernel file behind common.cl, as the compiler gets it; the caller frees it. With FORJA_KERNELS=dir
-/// set, files found in `dir` are read instead of the embedded ones, each time.
+/// Text of the kernel file behind common.cl, as the compiler gets it; the caller frees it. With
+/// FORJA_KERNELS=dir set, files found in `dir` are read instead of the embedded ones, each time.
 forja_status forja__kernel_source(char **out, forja__source source);
 
 /// "rmsnorm.cl". Borrowed.

@@ -25,8 +25,8 @@ static forja_status launch(forja_queue *queue, cl_kernel kernel, const char *ker
             return fail_launch(code, call, queue);
         }
     }
-    cl_int code = cl->clEnqueueNDRangeKernel(queue->command_queue, kernel, dimensions, NULL,
-                                             global, local, 0, NULL, NULL);
+    cl_int code = cl->clEnqueueNDRangeKernel(queue->command_queue, kernel, dimensions, NULL, global,
+                                             local, 0, NULL, NULL);
     if (code != CL_SUCCESS) {
         size_t items = 1;
         for (uint32_t i = 0; i < dimensions; i++)
@@ -43,8 +43,8 @@ forja_status forja__kernel_launch(forja_queue *queue, cl_kernel kernel, const ch
                                   const size_t *global, const size_t *local) {
     pthread_mutex_t *lock = &queue->device->opencl->launch_lock;
     pthread_mutex_lock(lock);
-    forja_status status = launch(queue, kernel, kernel_name, args, arg_count, dimensions, global,
-                                 local);
+    forja_status status =
+        launch(queue, kernel, kernel_name, args, arg_count, dimensions, global, local);
     pthread_mutex_unlock(lock);
     return status;
 }

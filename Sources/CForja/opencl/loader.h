@@ -4,16 +4,18 @@
 #include "opencl.h"
 
 /// Every OpenCL function the engine calls.
-#define FORJA__OPENCL_ENTRY_POINTS(X)                                                       \
-    X(clGetPlatformIDs) X(clGetPlatformInfo) X(clGetDeviceIDs) X(clGetDeviceInfo)           \
-    X(clCreateContext) X(clReleaseContext)                                                  \
-    X(clCreateCommandQueue) X(clReleaseCommandQueue) X(clFinish)                            \
-    X(clCreateBuffer) X(clReleaseMemObject)                                                 \
-    X(clEnqueueReadBuffer) X(clEnqueueWriteBuffer) X(clEnqueueCopyBuffer)                   \
-    X(clEnqueueFillBuffer)                                                                  \
-    X(clCreateProgramWithSource) X(clCreateProgramWithBinary) X(clBuildProgram)             \
-    X(clGetProgramInfo) X(clGetProgramBuildInfo) X(clReleaseProgram)                        \
+// clang-format off
+#define FORJA__OPENCL_ENTRY_POINTS(X)                                                           \
+    X(clGetPlatformIDs) X(clGetPlatformInfo) X(clGetDeviceIDs) X(clGetDeviceInfo)               \
+    X(clCreateContext) X(clReleaseContext)                                                      \
+    X(clCreateCommandQueue) X(clReleaseCommandQueue) X(clFinish)                                \
+    X(clCreateBuffer) X(clReleaseMemObject)                                                     \
+    X(clEnqueueReadBuffer) X(clEnqueueWriteBuffer) X(clEnqueueCopyBuffer)                       \
+    X(clEnqueueFillBuffer)                                                                      \
+    X(clCreateProgramWithSource) X(clCreateProgramWithBinary) X(clBuildProgram)                 \
+    X(clGetProgramInfo) X(clGetProgramBuildInfo) X(clReleaseProgram)                            \
     X(clCreateKernel) X(clReleaseKernel) X(clSetKernelArg) X(clEnqueueNDRangeKernel)
+// clang-format on
 
 struct forja__opencl_api {
 #define FORJA__ENTRY(name) typeof(&name) name;

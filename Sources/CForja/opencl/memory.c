@@ -1,12 +1,13 @@
 // Buffers and command queues of an OpenCL device.
 #include "device.h"
 
-// CL_MEM_READ_WRITE alone: CPU runtimes then hold the one copy in host memory, and GPUs the one in theirs.
+// CL_MEM_READ_WRITE alone: CPU runtimes then hold the one copy in host memory, and GPUs the one in
+// theirs.
 forja_status forja__opencl_buffer_create(forja_buffer *buffer) {
     cl_int code;
-    buffer->memory = forja__opencl()->clCreateBuffer(buffer->device->opencl->context,
-                                                     CL_MEM_READ_WRITE,
-                                                     (size_t)buffer->size_bytes, NULL, &code);
+    buffer->memory =
+        forja__opencl()->clCreateBuffer(buffer->device->opencl->context, CL_MEM_READ_WRITE,
+                                        (size_t)buffer->size_bytes, NULL, &code);
     if (code != CL_SUCCESS)
         return forja__opencl_fail(code, "clCreateBuffer", buffer->device->info.name);
     return FORJA_OK;
@@ -17,24 +18,20 @@ void forja__opencl_buffer_free(forja_buffer *buffer) {
 }
 
 static forja_status check(cl_int code, const char *call, const forja_queue *queue) {
-    return code == CL_SUCCESS ? FORJA_OK
-                              : forja__opencl_fail(code, call, queue->device->info.name);
+    return code == CL_SUCCESS ? FORJA_OK : forja__opencl_fail(code, call, queue->device->info.name);
 }
 
 forja_status forja__opencl_buffer_write(forja_queue *queue, forja_buffer *buffer, uint64_t offset,
                                         const void *source, uint64_t size) {
-    cl_int code = forja__opencl()->clEnqueueWriteBuffer(queue->command_queue, buffer->memory,
-                                                        CL_TRUE, offset, size, source, 0, NULL,
-                                                        NULL);
+    cl_int code = forja__opencl()->clEnqueueWriteBuffer(
+        queue->command_queue, buffer->memory, CL_TRUE, offset, size, source, 0, NULL, NULL);
     return check(code, "clEnqueueWriteBuffer", queue);
 }
 
 forja_status forja__opencl_buffer_read(forja_queue *queue, void *destination,
-                                       const forja_buffer *buffer, uint64_t offset,
-                                       uint64_t size) {
-    cl_int code = forja__opencl()->clEnqueueReadBuffer(queue->command_queue, buffer->memory,
-                                                       CL_TRUE, offset, size, destination, 0,
-                                                       NULL, NULL);
+                                       const forja_buffer *buffer, uint64_t offset, uint64_t size) {
+    cl_int code = forja__opencl()->clEnqueueReadBuffer(
+        queue->command_queue, buffer->memory, CL_TRUE, offset, size, destination, 0, NULL, NULL);
     return check(code, "clEnqueueReadBuffer", queue);
 }
 
@@ -49,9 +46,8 @@ forja_status forja__opencl_buffer_copy(forja_queue *queue, forja_buffer *destina
 
 forja_status forja__opencl_buffer_fill(forja_queue *queue, forja_buffer *buffer, uint64_t offset,
                                        uint64_t size, uint8_t byte) {
-    cl_int code = forja__opencl()->clEnqueueFillBuffer(queue->command_queue, buffer->memory,
-                                                       &byte, sizeof byte, offset, size, 0, NULL,
-                                                       NULL);
+    cl_int code = forja__opencl()->clEnqueueFillBuffer(queue->command_queue, buffer->memory, &byte,
+                                                       sizeof byte, offset, size, 0, NULL, NULL);
     return check(code, "clEnqueueFillBuffer", queue);
 }
 

@@ -9,9 +9,10 @@ typedef struct probe {
     float expected;
 } probe;
 
-// A probe compiles everywhere: where the compiler itself knows nothing of a capability the kernel only
-// gives the wrong number, because some drivers print the errors of a failed build. The exception is
-// half on NVIDIA, which its compiler takes while leaving cl_khr_fp16, which the pragma needs, undefined.
+// A probe compiles everywhere: where the compiler itself knows nothing of a capability the kernel
+// only gives the wrong number, because some drivers print the errors of a failed build. The
+// exception is half on NVIDIA, which its compiler takes while leaving cl_khr_fp16, which the pragma
+// needs, undefined.
 static const probe fp16 = {
     "fp16 probe",
     "#if defined(__NV_CL_C_VERSION) && !defined(cl_khr_fp16)\n"
@@ -21,25 +22,24 @@ static const probe fp16 = {
     "#pragma OPENCL EXTENSION cl_khr_fp16 : enable\n"
     "__kernel void probe(__global float *out) {\n"
     "    half x = (half)out[0] + (half)0.0009765625f;\n" // 1 + 2^-10: the last bit of a half
-    "    out[0] = (float)(x * x);\n" // 1 + 2^-9 + 2^-20 rounds to 1 + 2^-9
+    "    out[0] = (float)(x * x);\n"                     // 1 + 2^-9 + 2^-20 rounds to 1 + 2^-9
     "}\n"
     "#else\n"
     "__kernel void probe(__global float *out) { out[0] = 0.0f; }\n"
     "#endif\n",
     "-cl-std=CL1.2", 1.001953125f};
 
-static const probe fp64 = {
-    "fp64 probe",
-    "#ifdef cl_khr_fp64\n"
-    "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"
-    "__kernel void probe(__global float *out) {\n"
-    "    double x = (double)out[0] + 1e-12;\n" // lost in a float
-    "    out[0] = (x - 1.0) * 1e12 > 0.5 ? 2.0f : 3.0f;\n"
-    "}\n"
-    "#else\n"
-    "__kernel void probe(__global float *out) { out[0] = 0.0f; }\n"
-    "#endif\n",
-    "-cl-std=CL1.2", 2.0f};
+static const probe fp64 = {"fp64 probe",
+                           "#ifdef cl_khr_fp64\n"
+                           "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"
+                           "__kernel void probe(__global float *out) {\n"
+                           "    double x = (double)out[0] + 1e-12;\n" // lost in a float
+                           "    out[0] = (x - 1.0) * 1e12 > 0.5 ? 2.0f : 3.0f;\n"
+                           "}\n"
+                           "#else\n"
+                           "__kernel void probe(__global float *out) { out[0] = 0.0f; }\n"
+                           "#endif\n",
+                           "-cl-std=CL1.2", 2.0f};
 
 static const probe subgroups = {
     "sub-group probe",
@@ -67,17 +67,17 @@ static bool runs(forja_device *device, cl_program program, float expected) {
         return false;
     float value = 1.0f;
     cl_command_queue queue = cl->clCreateCommandQueue(opencl->context, opencl->id, 0, &code);
-    cl_mem memory = cl->clCreateBuffer(opencl->context, CL_MEM_READ_WRITE, sizeof value, NULL, &code);
+    cl_mem memory =
+        cl->clCreateBuffer(opencl->context, CL_MEM_READ_WRITE, sizeof value, NULL, &code);
     const size_t one = 1;
-    bool is_done =
-        queue && memory &&
-        cl->clEnqueueWriteBuffer(queue, memory, CL_TRUE, 0, sizeof value, &value, 0, NULL, NULL) ==
-            CL_SUCCESS &&
-        cl->clSetKernelArg(kernel, 0, sizeof memory, &memory) == CL_SUCCESS &&
-        cl->clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &one, &one, 0, NULL, NULL) ==
-            CL_SUCCESS &&
-        cl->clEnqueueReadBuffer(queue, memory, CL_TRUE, 0, sizeof value, &value, 0, NULL, NULL) ==
-            CL_SUCCESS;
+    bool is_done = queue && memory &&
+                   cl->clEnqueueWriteBuffer(queue, memory, CL_TRUE, 0, sizeof value, &value, 0,
+                                            NULL, NULL) == CL_SUCCESS &&
+                   cl->clSetKernelArg(kernel, 0, sizeof memory, &memory) == CL_SUCCESS &&
+                   cl->clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &one, &one, 0, NULL, NULL) ==
+                       CL_SUCCESS &&
+                   cl->clEnqueueReadBuffer(queue, memory, CL_TRUE, 0, sizeof value, &value, 0, NULL,
+                                           NULL) == CL_SUCCESS;
     if (memory)
         cl->clReleaseMemObject(memory);
     if (queue)
@@ -86,7 +86,8 @@ static bool runs(forja_device *device, cl_program program, float expected) {
     return is_done && value == expected;
 }
 
-/// The answer is cached like a binary: a failing compile would be repeated at every start otherwise.
+/// The answer is cached like a binary: a failing compile would be repeated at every start
+/// otherwise.
 static bool passes(forja_device *device, const probe *probe) {
     uint8_t key[FORJA__SHA256_BYTES];
     forja__program_key(key, device->opencl, probe->text, probe->name);

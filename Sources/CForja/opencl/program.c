@@ -140,14 +140,13 @@ static forja_status program_get(const forja__program **out, forja_device *device
         memcpy(all_options, standard, sizeof standard);
         strcat(all_options, options);
         char *log;
-        cl_int code =
-            forja__program_build(&program->program, &log, opencl, text, all_options);
+        cl_int code = forja__program_build(&program->program, &log, opencl, text, all_options);
         if (code != CL_SUCCESS)
-            status = forja__fail(FORJA_ERROR_COMPILE,
-                                 "%s does not compile with \"%s\" on %s: %s (%d); the log says:\n%s",
-                                 forja__kernel_source_name(source), all_options, device->info.name,
-                                 forja__opencl_code_name(code), (int)code,
-                                 log && *log ? log : "(nothing)");
+            status = forja__fail(
+                FORJA_ERROR_COMPILE,
+                "%s does not compile with \"%s\" on %s: %s (%d); the log says:\n%s",
+                forja__kernel_source_name(source), all_options, device->info.name,
+                forja__opencl_code_name(code), (int)code, log && *log ? log : "(nothing)");
         free(log);
     }
     free(text);

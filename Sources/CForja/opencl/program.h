@@ -8,7 +8,8 @@
 void forja__program_key(uint8_t out[FORJA__SHA256_BYTES], const forja__opencl_device *opencl,
                         const char *text, const char *options);
 
-/// Builds `text`, or loads its cached binary; the caller releases the program. On failure `*out_log` is the compiler's
-/// log (the caller frees it, NULL when there is none), and no message is recorded: a probe's failure is an answer.
+/// Builds `text`, or loads its cached binary; the caller releases the program. On failure
+/// `*out_log` is the compiler's log (the caller frees it, NULL when there is none), and no message
+/// is recorded: a probe's failure is an answer.
 cl_int forja__program_build(cl_program *out, char **out_log, const forja__opencl_device *opencl,
                             const char *text, const char *options);

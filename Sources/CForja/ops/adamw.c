@@ -17,8 +17,8 @@ forja_status forja_adamw(forja_queue *queue, const forja_adamw_args *args) {
     FORJA__TRY(forja__check_finite(args->weight_decay, operation, "weight_decay"));
     if (args->count == 0)
         return FORJA_OK;
-    FORJA__TRY(forja__check_span(queue, args->weight, args->count, FORJA_DTYPE_F32, operation,
-                                 "weight"));
+    FORJA__TRY(
+        forja__check_span(queue, args->weight, args->count, FORJA_DTYPE_F32, operation, "weight"));
     FORJA__TRY(forja__check_optional_span(queue, args->weight_bf16, args->count, FORJA_DTYPE_BF16,
                                           operation, "weight_bf16"));
     FORJA__TRY(forja__check_span(queue, args->gradient, args->count, FORJA_DTYPE_F32, operation,

@@ -21,8 +21,7 @@ static forja_status check_shape(const forja_attention_args *args, const char *op
     FORJA__TRY(forja__check_stride(args->q_row_stride, query_width, operation, "q_row_stride"));
     FORJA__TRY(forja__check_stride(args->k_row_stride, key_width, operation, "k_row_stride"));
     FORJA__TRY(forja__check_stride(args->v_row_stride, key_width, operation, "v_row_stride"));
-    FORJA__TRY(forja__check_stride(args->out_row_stride, query_width, operation,
-                                   "out_row_stride"));
+    FORJA__TRY(forja__check_stride(args->out_row_stride, query_width, operation, "out_row_stride"));
     // Without offsets row i reads key i.
     if (!args->query_offset.buffer && args->query_length > args->key_length)
         return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
@@ -90,11 +89,12 @@ static forja_status check_backward_shape(const forja_attention_backward_args *ar
     const forja_attention_args *forward = &args->forward;
     FORJA__TRY(check_shape(forward, operation));
     if (forward->query_offset.buffer || forward->query_length != forward->key_length)
-        return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
-                           "%s: %u query rows over %u keys %s query_offset; the backward pass takes "
-                           "equal lengths and no offset",
-                           operation, forward->query_length, forward->key_length,
-                           forward->query_offset.buffer ? "with" : "without");
+        return forja__fail(
+            FORJA_ERROR_INVALID_ARGUMENT,
+            "%s: %u query rows over %u keys %s query_offset; the backward pass takes "
+            "equal lengths and no offset",
+            operation, forward->query_length, forward->key_length,
+            forward->query_offset.buffer ? "with" : "without");
     const uint64_t query_width = (uint64_t)forward->heads * forward->head_dim;
     const uint64_t key_width = (uint64_t)forward->key_value_heads * forward->head_dim;
     FORJA__TRY(forja__check_stride(args->dq_row_stride, query_width, operation, "dq_row_stride"));

@@ -7,8 +7,8 @@ forja_status forja_cache_append(forja_queue *queue, const forja_cache_append_arg
     FORJA__TRY(forja__check_storage_dtype(args->dtype, operation, "dtype"));
     if (args->batch == 0 || args->rows == 0 || args->capacity == 0 || args->width == 0)
         return FORJA_OK;
-    FORJA__TRY(forja__check_stride(args->source_row_stride, args->width, operation,
-                                   "source_row_stride"));
+    FORJA__TRY(
+        forja__check_stride(args->source_row_stride, args->width, operation, "source_row_stride"));
     const uint64_t source_rows = (uint64_t)args->batch * args->rows;
     const uint64_t cache_rows = (uint64_t)args->batch * args->capacity;
     FORJA__TRY(forja__check_span(queue, args->source,

@@ -16,8 +16,8 @@ forja_status forja_cast(forja_queue *queue, const forja_cast_args *args) {
     FORJA__TRY(check_dtype(args->to, operation, "to"));
     if (args->count == 0)
         return FORJA_OK;
-    FORJA__TRY(forja__check_span(queue, args->source, args->count, args->from, operation,
-                                 "source"));
+    FORJA__TRY(
+        forja__check_span(queue, args->source, args->count, args->from, operation, "source"));
     FORJA__TRY(forja__check_span(queue, args->destination, args->count, args->to, operation,
                                  "destination"));
     return FORJA__DISPATCH(cast, queue, args);

@@ -13,7 +13,7 @@ uint64_t forja__extent(uint64_t rows, uint64_t stride, uint64_t width) {
         return 0;
     uint64_t result;
     return __builtin_add_overflow(forja__product(rows - 1, stride), width, &result) ? UINT64_MAX
-                                                                                   : result;
+                                                                                    : result;
 }
 
 forja_status forja__check_call(const forja_queue *queue, const void *args, const char *operation) {
@@ -24,8 +24,8 @@ forja_status forja__check_call(const forja_queue *queue, const void *args, const
 }
 
 forja_status forja__check_optional_span(const forja_queue *queue, forja_span span,
-                                        uint64_t elements, forja_dtype dtype,
-                                        const char *operation, const char *name) {
+                                        uint64_t elements, forja_dtype dtype, const char *operation,
+                                        const char *name) {
     if (!span.buffer)
         return FORJA_OK;
     const size_t element_bytes = forja_dtype_size(dtype);
@@ -61,8 +61,8 @@ forja_status forja__check_storage_dtype(forja_dtype dtype, const char *operation
                                         const char *name) {
     if (dtype != FORJA_DTYPE_F32 && dtype != FORJA_DTYPE_BF16)
         return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
-                           "%s: %s is %d; use FORJA_DTYPE_F32 or FORJA_DTYPE_BF16", operation,
-                           name, (int)dtype);
+                           "%s: %s is %d; use FORJA_DTYPE_F32 or FORJA_DTYPE_BF16", operation, name,
+                           (int)dtype);
     return FORJA_OK;
 }
 

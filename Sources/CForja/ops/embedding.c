@@ -38,11 +38,10 @@ forja_status forja_embedding_backward(forja_queue *queue,
                                  "d_table"));
     if (args->rows == 0) {
         // No row adds anything, and overwriting with the empty sum is writing zeros.
-        return args->accumulate
-                   ? FORJA_OK
-                   : forja_buffer_fill(queue, args->d_table.buffer,
-                                       args->d_table.offset * sizeof(float),
-                                       table_elements * sizeof(float), 0);
+        return args->accumulate ? FORJA_OK
+                                : forja_buffer_fill(queue, args->d_table.buffer,
+                                                    args->d_table.offset * sizeof(float),
+                                                    table_elements * sizeof(float), 0);
     }
     FORJA__TRY(forja__check_span(queue, args->dy, forja__product(args->rows, args->width),
                                  args->dtype, operation, "dy"));

@@ -16,8 +16,7 @@ static forja_status check(const forja_queue *queue, const forja_log_probability_
     FORJA__TRY(forja__check_span(queue, args->logits,
                                  forja__extent(args->rows, args->row_stride, args->vocabulary),
                                  args->dtype, operation, "logits"));
-    return forja__check_span(queue, args->labels, args->rows, FORJA_DTYPE_I32, operation,
-                             "labels");
+    return forja__check_span(queue, args->labels, args->rows, FORJA_DTYPE_I32, operation, "labels");
 }
 
 forja_status forja_log_probability(forja_queue *queue, const forja_log_probability_args *args) {

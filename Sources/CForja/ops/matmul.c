@@ -15,10 +15,10 @@ static forja_status check_shape(const forja_matmul_args *args) {
                            (int)args->layout);
     const bool a_is_transposed = args->layout == FORJA_MATMUL_TN;
     const bool b_is_transposed = args->layout == FORJA_MATMUL_NT;
-    FORJA__TRY(forja__check_stride(args->lda, a_is_transposed ? args->m : args->k, operation,
-                                   "lda"));
-    FORJA__TRY(forja__check_stride(args->ldb, b_is_transposed ? args->k : args->n, operation,
-                                   "ldb"));
+    FORJA__TRY(
+        forja__check_stride(args->lda, a_is_transposed ? args->m : args->k, operation, "lda"));
+    FORJA__TRY(
+        forja__check_stride(args->ldb, b_is_transposed ? args->k : args->n, operation, "ldb"));
     return forja__check_stride(args->ldc, args->n, operation, "ldc");
 }
 
@@ -39,14 +39,14 @@ forja_status forja_matmul(forja_queue *queue, const forja_matmul_args *args) {
     const bool a_is_transposed = args->layout == FORJA_MATMUL_TN;
     const bool b_is_transposed = args->layout == FORJA_MATMUL_NT;
     // A matrix without elements is read nowhere.
-    const uint64_t a_extent =
-        args->k == 0 ? 0
-                     : forja__extent(a_is_transposed ? args->k : args->m, args->lda,
-                                     a_is_transposed ? args->m : args->k);
-    const uint64_t b_extent =
-        args->k == 0 ? 0
-                     : forja__extent(b_is_transposed ? args->n : args->k, args->ldb,
-                                     b_is_transposed ? args->k : args->n);
+    const uint64_t a_extent = args->k == 0
+                                  ? 0
+                                  : forja__extent(a_is_transposed ? args->k : args->m, args->lda,
+                                                  a_is_transposed ? args->m : args->k);
+    const uint64_t b_extent = args->k == 0
+                                  ? 0
+                                  : forja__extent(b_is_transposed ? args->n : args->k, args->ldb,
+                                                  b_is_transposed ? args->k : args->n);
     const uint64_t c_extent = forja__extent(args->m, args->ldc, args->n);
     if (args->batch_count > 1 && args->c_stride < args->n)
         return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
@@ -61,7 +61,8 @@ forja_status forja_matmul(forja_queue *queue, const forja_matmul_args *args) {
     FORJA__TRY(forja__check_span(queue, args->c,
                                  forja__extent(args->batch_count, args->c_stride, c_extent),
                                  args->output_dtype, operation, "c"));
-    // Fused tensors interleave their matrices' rows, so ranges that cross are fine; the same place is not.
+    // Fused tensors interleave their matrices' rows, so ranges that cross are fine; the same place
+    // is not.
     if (args->k != 0 && (is_same_place(args->c, args->a) || is_same_place(args->c, args->b)))
         return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
                            "%s: c is the place of an input; the product needs a place of its own",

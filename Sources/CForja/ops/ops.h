@@ -14,13 +14,12 @@ forja_status forja__check_stride(uint64_t stride, uint64_t width, const char *op
 forja_status forja__check_finite(float value, const char *operation, const char *name);
 
 /// Counts the launch and calls the twin for the queue's device.
-#define FORJA__DISPATCH(name, queue, args)                              \
-    ((queue)->launch_count++, forja__is_host(queue)                     \
-                                  ? forja__cpu_##name((queue), (args))  \
-                                  : forja__opencl_##name((queue), (args)))
+#define FORJA__DISPATCH(name, queue, args)                                                         \
+    ((queue)->launch_count++, forja__is_host(queue) ? forja__cpu_##name((queue), (args))           \
+                                                    : forja__opencl_##name((queue), (args)))
 
 /// The twin's workspace for `device`.
-#define FORJA__DISPATCH_WORKSPACE(name, device, args)                       \
-    ((device)->info.kind == FORJA_DEVICE_HOST                               \
-         ? forja__cpu_##name##_workspace_bytes((device), (args))            \
+#define FORJA__DISPATCH_WORKSPACE(name, device, args)                                              \
+    ((device)->info.kind == FORJA_DEVICE_HOST                                                      \
+         ? forja__cpu_##name##_workspace_bytes((device), (args))                                   \
          : forja__opencl_##name##_workspace_bytes((device), (args)))

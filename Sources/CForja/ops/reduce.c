@@ -7,10 +7,10 @@ forja_status forja_sum(forja_queue *queue, const forja_sum_args *args) {
     FORJA__TRY(forja__check_span(queue, args->out, 1, FORJA_DTYPE_F32, operation, "out"));
     if (args->count == 0) {
         // The empty sum is 0, and adding it changes nothing.
-        return args->accumulate ? FORJA_OK
-                                : forja_buffer_fill(queue, args->out.buffer,
-                                                    args->out.offset * sizeof(float),
-                                                    sizeof(float), 0);
+        return args->accumulate
+                   ? FORJA_OK
+                   : forja_buffer_fill(queue, args->out.buffer, args->out.offset * sizeof(float),
+                                       sizeof(float), 0);
     }
     FORJA__TRY(forja__check_span(queue, args->x, args->count, FORJA_DTYPE_F32, operation, "x"));
     return FORJA__DISPATCH(sum, queue, args);
@@ -23,8 +23,8 @@ forja_status forja_sum_squares(forja_queue *queue, const forja_sum_squares_args 
         return FORJA_OK;
     const uint64_t chunks = (args->count - 1) / FORJA_SUM_SQUARES_CHUNK + 1;
     FORJA__TRY(forja__check_span(queue, args->x, args->count, FORJA_DTYPE_F32, operation, "x"));
-    FORJA__TRY(forja__check_span(queue, args->partials, chunks, FORJA_DTYPE_F32, operation,
-                                 "partials"));
+    FORJA__TRY(
+        forja__check_span(queue, args->partials, chunks, FORJA_DTYPE_F32, operation, "partials"));
     return FORJA__DISPATCH(sum_squares, queue, args);
 }
 

@@ -22,11 +22,9 @@ forja_status forja_rope(forja_queue *queue, const forja_rope_args *args) {
     const uint64_t width = (uint64_t)args->heads * args->head_dim;
     const uint64_t table = forja__product(args->position_count, args->head_dim / 2);
     FORJA__TRY(forja__check_stride(args->row_stride, width, operation, "row_stride"));
-    FORJA__TRY(forja__check_span(queue, args->x,
-                                 forja__extent(args->rows, args->row_stride, width), args->dtype,
-                                 operation, "x"));
-    FORJA__TRY(forja__check_span(queue, args->cosine, table, FORJA_DTYPE_F32, operation,
-                                 "cosine"));
+    FORJA__TRY(forja__check_span(queue, args->x, forja__extent(args->rows, args->row_stride, width),
+                                 args->dtype, operation, "x"));
+    FORJA__TRY(forja__check_span(queue, args->cosine, table, FORJA_DTYPE_F32, operation, "cosine"));
     FORJA__TRY(forja__check_span(queue, args->sine, table, FORJA_DTYPE_F32, operation, "sine"));
     FORJA__TRY(forja__check_optional_span(queue, args->positions, args->rows, FORJA_DTYPE_I32,
                                           operation, "positions"));
