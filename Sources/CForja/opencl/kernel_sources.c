@@ -15,84 +15,52 @@ static const char common[] = {
     0};
 
 static const char matmul[] = {
-#if __has_embed("../../../kernels/matmul.cl")
 #embed "../../../kernels/matmul.cl" suffix(, )
-#endif
     0};
 static const char matmul_cpu[] = {
-#if __has_embed("../../../kernels/matmul_cpu.cl")
 #embed "../../../kernels/matmul_cpu.cl" suffix(, )
-#endif
     0};
 static const char attention[] = {
-#if __has_embed("../../../kernels/attention.cl")
 #embed "../../../kernels/attention.cl" suffix(, )
-#endif
     0};
 static const char attention_cpu[] = {
-#if __has_embed("../../../kernels/attention_cpu.cl")
 #embed "../../../kernels/attention_cpu.cl" suffix(, )
-#endif
     0};
 static const char attention_gpu[] = {
-#if __has_embed("../../../kernels/attention_gpu.cl")
 #embed "../../../kernels/attention_gpu.cl" suffix(, )
-#endif
     0};
 static const char log_probability[] = {
-#if __has_embed("../../../kernels/log_probability.cl")
 #embed "../../../kernels/log_probability.cl" suffix(, )
-#endif
     0};
 static const char embedding[] = {
-#if __has_embed("../../../kernels/embedding.cl")
 #embed "../../../kernels/embedding.cl" suffix(, )
-#endif
     0};
 static const char rmsnorm[] = {
-#if __has_embed("../../../kernels/rmsnorm.cl")
 #embed "../../../kernels/rmsnorm.cl" suffix(, )
-#endif
     0};
 static const char rope[] = {
-#if __has_embed("../../../kernels/rope.cl")
 #embed "../../../kernels/rope.cl" suffix(, )
-#endif
     0};
 static const char swiglu[] = {
-#if __has_embed("../../../kernels/swiglu.cl")
 #embed "../../../kernels/swiglu.cl" suffix(, )
-#endif
     0};
 static const char add[] = {
-#if __has_embed("../../../kernels/add.cl")
 #embed "../../../kernels/add.cl" suffix(, )
-#endif
     0};
 static const char softmax[] = {
-#if __has_embed("../../../kernels/softmax.cl")
 #embed "../../../kernels/softmax.cl" suffix(, )
-#endif
     0};
 static const char cast[] = {
-#if __has_embed("../../../kernels/cast.cl")
 #embed "../../../kernels/cast.cl" suffix(, )
-#endif
     0};
 static const char reduce[] = {
-#if __has_embed("../../../kernels/reduce.cl")
 #embed "../../../kernels/reduce.cl" suffix(, )
-#endif
     0};
 static const char adamw[] = {
-#if __has_embed("../../../kernels/adamw.cl")
 #embed "../../../kernels/adamw.cl" suffix(, )
-#endif
     0};
 static const char cache[] = {
-#if __has_embed("../../../kernels/cache.cl")
 #embed "../../../kernels/cache.cl" suffix(, )
-#endif
     0};
 
 static const struct {
@@ -173,7 +141,9 @@ forja_status forja__kernel_source(char **out, forja__source source) {
     return status;
 }
 
-const char *forja__kernel_source_name(forja__source source) { return sources[source].name; }
+const char *forja__kernel_source_name(forja__source source) {
+    return sources[source].name;
+}
 
 static char kernels_hash[FORJA__SHA256_HEX_BYTES];
 
