@@ -283,7 +283,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_panels
 #ifndef ROWS
 #define ROWS 4 // rows of A at a time: 1, 2 or 4
 #endif
-#define COLUMNS 4 // columns of C at a time: ROWS · COLUMNS accumulators
+#define COLUMNS (VEC == 16 ? 4 : 2) // columns of C at a time: ROWS · COLUMNS accumulators
 
 #ifdef MATMUL_ROWS
 #ifndef COLUMNS_PER_ITEM

@@ -1,13 +1,14 @@
 // Few rows of A against B[N,K], as in generation: every weight is read once for all rows at hand.
 //
-// A task owns COLUMNS_PER_TASK columns of C. Its register tile is ROWS × COLUMNS dot products, each
-// in 16 lanes: lane j sums k ≡ j (mod 16) in ascending order, lanes are added pairwise, then the
-// last K % 16 terms in order. That depends on K alone: neither row count nor tile changes bits.
+// A task owns COLUMNS_PER_TASK columns of C. Its register tile is up to ROWS × COLUMNS dot products,
+// each in 16 lanes: lane j sums k ≡ j (mod 16) in ascending order, lanes are added pairwise, then
+// the last K % 16 terms in order. That depends on K alone: neither row count nor tile changes bits.
 #include <string.h>
 
 #include "matmul.h"
 
-enum { LANES = 16, ROWS = 4, COLUMNS = 4, COLUMNS_PER_TASK = 64, ROW_LIMIT = 16 };
+/// ROWS and COLUMNS are the largest tile. Above ROW_LIMIT packing B pays for itself.
+enum { LANES = 16, ROWS = 4, COLUMNS = 4, COLUMNS_PER_TASK = 64, ROW_LIMIT = 48 };
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 typedef uint16_t short_lanes __attribute__((vector_size(LANES * sizeof(uint16_t))));
@@ -85,25 +86,25 @@ INLINE void store(const forja_matmul_args *args, forja__matmul_result c, uint64_
     }
 }
 
-INLINE void compute_columns(const forja_matmul_args *args, uint64_t index) {
+/// `tile_rows` and `tile_columns`, constants where this is inlined, follow the registers at hand.
+INLINE void compute_columns(const forja_matmul_args *args, uint64_t index, int tile_rows,
+                            int tile_columns) {
     uint64_t slices = (args->n + COLUMNS_PER_TASK - 1) / COLUMNS_PER_TASK, batch = index / slices;
     uint64_t column = index % slices * COLUMNS_PER_TASK;
     uint64_t end = args->n - column < COLUMNS_PER_TASK ? args->n : column + COLUMNS_PER_TASK;
     forja__matmul_operand a = forja__matmul_a(args, batch), b = forja__matmul_b(args, batch);
     forja__matmul_result c = forja__matmul_c(args, batch);
-    for (; column < end; column += COLUMNS) {
-        int columns = end - column < COLUMNS ? (int)(end - column) : COLUMNS;
-        for (uint64_t row = 0; row < args->m; row += ROWS) {
-            int rows = args->m - row < ROWS ? (int)(args->m - row) : ROWS;
+    for (; column < end; column += (uint64_t)tile_columns) {
+        int columns = end - column < (uint64_t)tile_columns ? (int)(end - column) : tile_columns;
+        for (uint64_t row = 0; row < args->m; row += (uint64_t)tile_rows) {
+            int rows = args->m - row < (uint64_t)tile_rows ? (int)(args->m - row) : tile_rows;
             float sum[ROWS][COLUMNS];
             // Constant bounds unroll into registers; the ragged rest does not need to be fast,
             // but one row is what a single sequence generates with.
-            if (columns == COLUMNS && rows == ROWS)
-                tile_any(sum, args, a, b, row, ROWS, column, COLUMNS);
-            else if (columns == COLUMNS && rows == 1)
-                tile_any(sum, args, a, b, row, 1, column, COLUMNS);
-            else if (columns == COLUMNS && rows == 2)
-                tile_any(sum, args, a, b, row, 2, column, COLUMNS);
+            if (columns == tile_columns && rows == tile_rows)
+                tile_any(sum, args, a, b, row, tile_rows, column, tile_columns);
+            else if (columns == tile_columns && rows == 1)
+                tile_any(sum, args, a, b, row, 1, column, tile_columns);
             else
                 for (int r = 0; r < rows; r++)
                     for (int i = 0; i < columns; i++) {
@@ -120,20 +121,20 @@ INLINE void compute_columns(const forja_matmul_args *args, uint64_t index) {
 
 static void run_baseline(void *context, uint64_t index, uint32_t thread) {
     (void)thread;
-    compute_columns(context, index);
+    compute_columns(context, index, 2, 2);
 }
 
 #ifdef __x86_64__
 __attribute__((target("avx2,fma"))) static void run_avx2(void *context, uint64_t index,
                                                          uint32_t thread) {
     (void)thread;
-    compute_columns(context, index);
+    compute_columns(context, index, 2, 2);
 }
 
 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"))) static void
 run_avx512(void *context, uint64_t index, uint32_t thread) {
     (void)thread;
-    compute_columns(context, index);
+    compute_columns(context, index, ROWS, COLUMNS);
 }
 #endif
 

@@ -56,11 +56,11 @@ static forja_status launch_reference(forja_queue *queue, const forja_matmul_args
                          FORJA__ARG(accumulate));
 }
 
-/// Kernels with few rows of A and B[N,K] take at most this many; above it the tiles are faster.
-enum { ROW_LIMIT = 16 };
+/// The kernels for few rows of A and B[N,K] take at most this many; above it tiles are faster.
+enum { ROW_LIMIT_CPU = 48, ROW_LIMIT_GPU = 16 };
 
-static bool has_few_rows(const forja_matmul_args *args) {
-    return args->layout == FORJA_MATMUL_NT && args->m <= ROW_LIMIT;
+static bool has_few_rows(const forja_matmul_args *args, uint64_t limit) {
+    return args->layout == FORJA_MATMUL_NT && args->m <= limit;
 }
 
 static forja_status launch_rows(forja_queue *queue, const forja_matmul_args *args, bool is_local) {
@@ -123,7 +123,7 @@ static forja_status launch_local(forja_queue *queue, const forja_matmul_args *ar
 
 uint64_t forja__opencl_matmul_workspace_bytes(const forja_device *device,
                                               const forja_matmul_args *args) {
-    if (args->k == 0 || has_few_rows(args) ||
+    if (args->k == 0 || has_few_rows(args, ROW_LIMIT_CPU) ||
         forja__matmul_choose(device) != FORJA__MATMUL_PANELS)
         return 0;
     return forja__matmul_panels_bytes(device, args);
@@ -134,10 +134,11 @@ forja_status forja__opencl_matmul(forja_queue *queue, const forja_matmul_args *a
         return args->accumulate ? FORJA_OK : launch_reference(queue, args);
     switch (forja__matmul_choose(queue->device)) {
     case FORJA__MATMUL_PANELS:
-        return has_few_rows(args) ? launch_rows(queue, args, false)
-                                  : forja__matmul_launch_panels(queue, args);
+        return has_few_rows(args, ROW_LIMIT_CPU) ? launch_rows(queue, args, false)
+                                                 : forja__matmul_launch_panels(queue, args);
     case FORJA__MATMUL_LOCAL:
-        return has_few_rows(args) ? launch_rows(queue, args, true) : launch_local(queue, args);
+        return has_few_rows(args, ROW_LIMIT_GPU) ? launch_rows(queue, args, true)
+                                                 : launch_local(queue, args);
     case FORJA__MATMUL_REFERENCE:
         break;
     }
