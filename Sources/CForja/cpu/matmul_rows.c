@@ -1,8 +1,9 @@
 // Few rows of A against B[N,K], as in generation: every weight is read once for all rows at hand.
 //
-// A task owns COLUMNS_PER_TASK columns of C. Its register tile is up to ROWS × COLUMNS dot products,
-// each in 16 lanes: lane j sums k ≡ j (mod 16) in ascending order, lanes are added pairwise, then
-// the last K % 16 terms in order. That depends on K alone: neither row count nor tile changes bits.
+// A task owns COLUMNS_PER_TASK columns of C. Its register tile is up to ROWS × COLUMNS dot
+// products, each in 16 lanes: lane j sums k ≡ j (mod 16) in ascending order, lanes are added
+// pairwise, then the last K % 16 terms in order. That depends on K alone: neither row count nor
+// tile changes bits.
 #include <string.h>
 
 #include "matmul.h"
