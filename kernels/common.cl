@@ -104,7 +104,9 @@ DEFINE_MEMORY(bf16_v, ushort, ushort_v, widen_bf16_v, narrow_bf16_v)
 #define store_v store_f32_v
 #endif
 
-static inline float sum_4(float4 x) { return (x.s0 + x.s2) + (x.s1 + x.s3); }
+// A dot product and not x.s0 + x.s1 + …, which clang turns into a shuffle with undefined lanes: Oclgrind
+// 21.10 reads those with --uninitialized and dies.
+static inline float sum_4(float4 x) { return dot(x, (float4)(1.0f)); }
 static inline float max_4(float4 x) { return fmax(fmax(x.s0, x.s2), fmax(x.s1, x.s3)); }
 #if VEC == 1
 #define sum_v(x) (x)
