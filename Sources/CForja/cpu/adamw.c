@@ -23,8 +23,7 @@ FORJA__INLINE void square_root_16(forja__f32x16 *x) {
 FORJA__INLINE void update_body(const void *context, uint64_t index) {
     const adamw_context *c = context;
     uint64_t end = forja__min(c->count, (index + 1) * FORJA__BLOCK_ELEMENTS);
-    for (uint64_t i = index * FORJA__BLOCK_ELEMENTS; i < end; i += 16) {
-        uint32_t count = forja__count_16(end - i);
+    FORJA__FOR_VECTORS(i, index * FORJA__BLOCK_ELEMENTS, end, {
         forja__f32x16 w, g, m, v;
         forja__load_16(&w, c->weight, i, count, false);
         forja__load_16(&g, c->gradient, i, count, false);
@@ -41,7 +40,7 @@ FORJA__INLINE void update_body(const void *context, uint64_t index) {
         forja__store_16(c->v, i, count, false, &v);
         if (c->weight_bf16)
             forja__store_16(c->weight_bf16, i, count, true, &w);
-    }
+    });
 }
 FORJA__DEFINE_TASK(update)
 

@@ -10,14 +10,13 @@ typedef struct add_context {
 FORJA__INLINE void add_body(const void *context, uint64_t index, bool bf16) {
     const add_context *c = context;
     uint64_t end = forja__min(c->count, (index + 1) * FORJA__BLOCK_ELEMENTS);
-    for (uint64_t i = index * FORJA__BLOCK_ELEMENTS; i < end; i += 16) {
-        uint32_t count = forja__count_16(end - i);
+    FORJA__FOR_VECTORS(i, index * FORJA__BLOCK_ELEMENTS, end, {
         forja__f32x16 a, b;
         forja__load_16(&a, c->a, i, count, bf16);
         forja__load_16(&b, c->b, i, count, bf16);
         a += b;
         forja__store_16(c->y, i, count, bf16, &a);
-    }
+    });
 }
 FORJA__DEFINE_STORAGE_TASK(add)
 

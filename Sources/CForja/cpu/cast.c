@@ -38,7 +38,7 @@ FORJA__INLINE void load_16(forja__f32x16 *x, const void *base, uint64_t i, uint3
         return;
     }
     forja__u16x16 halves = {0};
-    memcpy(&halves, (const uint16_t *)base + i, count < 16 ? count * 2 : sizeof halves);
+    memcpy(&halves, (const uint16_t *)base + i, count * sizeof(uint16_t));
     f32_from_f16_16(x, &halves);
 }
 
@@ -50,7 +50,7 @@ FORJA__INLINE void store_16(void *base, uint64_t i, uint32_t count, forja_dtype 
     }
     forja__u16x16 halves;
     f16_from_f32_16(&halves, x);
-    memcpy((uint16_t *)base + i, &halves, count < 16 ? count * 2 : sizeof halves);
+    memcpy((uint16_t *)base + i, &halves, count * sizeof(uint16_t));
 }
 
 typedef struct cast_context {
@@ -63,12 +63,11 @@ typedef struct cast_context {
 FORJA__INLINE void cast_block(const cast_context *c, uint64_t index, forja_dtype from,
                               forja_dtype to) {
     uint64_t end = forja__min(c->count, (index + 1) * FORJA__BLOCK_ELEMENTS);
-    for (uint64_t i = index * FORJA__BLOCK_ELEMENTS; i < end; i += 16) {
-        uint32_t count = forja__count_16(end - i);
+    FORJA__FOR_VECTORS(i, index * FORJA__BLOCK_ELEMENTS, end, {
         forja__f32x16 x;
         load_16(&x, c->source, i, count, from);
         store_16(c->destination, i, count, to, &x);
-    }
+    });
 }
 
 #define DEFINE_CAST(name, from, to)                                             \

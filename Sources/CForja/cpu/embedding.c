@@ -71,14 +71,13 @@ FORJA__INLINE void scatter_body(const void *context, uint64_t index, bool bf16) 
         if (id % SHARES != index || id >= c->table_rows || c->ids[n] < 0)
             continue;
         float *row = c->d_table + id * c->width;
-        for (uint64_t i = 0; i < c->width; i += 16) {
-            uint32_t count = forja__count_16(c->width - i);
+        FORJA__FOR_VECTORS(i, 0, c->width, {
             forja__f32x16 sum, dy;
             forja__load_16(&sum, row, i, count, false);
             forja__load_16(&dy, c->dy, n * c->width + i, count, bf16);
             sum += dy;
             forja__store_16(row, i, count, false, &sum);
-        }
+        });
     }
 }
 FORJA__DEFINE_STORAGE_TASK(scatter)

@@ -29,8 +29,7 @@ FORJA__INLINE void write_gradient(const log_probability_context *c, uint64_t n, 
     forja__f32x16 label_p = {label_logit(c, n, bf16) - shift};
     forja__exp_16(&label_p);
     label_p = (1.0f - label_p * factor) * slope;
-    for (uint64_t v = 0; v < c->vocabulary; v += 16) {
-        uint32_t count = forja__count_16(c->vocabulary - v);
+    FORJA__FOR_VECTORS(v, 0, c->vocabulary, {
         forja__f32x16 x;
         forja__load_16(&x, c->logits, start + v, count, bf16);
         x *= c->scale; // not fused with the subtraction: as in the sum
@@ -38,7 +37,7 @@ FORJA__INLINE void write_gradient(const log_probability_context *c, uint64_t n, 
         forja__exp_16(&x);
         x *= -slope * factor;
         forja__store_16(c->logits, start + v, count, bf16, &x);
-    }
+    });
     if (label < c->vocabulary)
         forja__store_16(c->logits, start + label, 1, bf16, &label_p);
 }

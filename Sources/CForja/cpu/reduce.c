@@ -22,10 +22,10 @@ FORJA__INLINE void reduce_chunk(const chunk_context *c, uint64_t index, bool squ
                 forja__load_16(&x, c->x, i + 16 * k, 16, false);
                 sums[k] += squares ? x * x : x;
             }
-        for (; i < run_end; i += 16) {
-            forja__load_16(&x, c->x, i, forja__count_16(run_end - i), false);
+        FORJA__FOR_VECTORS(k, i, run_end, {
+            forja__load_16(&x, c->x, k, count, false);
             sums[0] += squares ? x * x : x;
-        }
+        });
         sums[0] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
         total += forja__sum_16(&sums[0]);
     }

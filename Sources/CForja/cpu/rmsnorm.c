@@ -16,25 +16,19 @@ FORJA__INLINE void forward_body(const void *context, uint64_t index, bool bf16) 
     uint64_t end = forja__min(c->rows, (index + 1) * c->block_rows);
     for (uint64_t n = index * c->block_rows; n < end; n++) {
         uint64_t row = n * c->width;
-        forja__f32x16 even = {0}, odd = {0}, x, w;
-        for (uint64_t i = 0; i < c->width; i += 32) {
-            forja__load_16(&x, c->x, row + i, forja__count_16(c->width - i), bf16);
-            even += x * x;
-            if (i + 16 < c->width) {
-                forja__load_16(&x, c->x, row + i + 16, forja__count_16(c->width - i - 16), bf16);
-                odd += x * x;
-            }
-        }
-        even += odd;
-        float rstd = 1.0f / sqrtf(forja__sum_16(&even) / (float)c->width + c->epsilon);
+        forja__f32x16 squares = {0}, x, w;
+        FORJA__FOR_VECTORS(i, 0, c->width, {
+            forja__load_16(&x, c->x, row + i, count, bf16);
+            squares += x * x;
+        });
+        float rstd = 1.0f / sqrtf(forja__sum_16(&squares) / (float)c->width + c->epsilon);
         c->rstd[n] = rstd;
-        for (uint64_t i = 0; i < c->width; i += 16) {
-            uint32_t count = forja__count_16(c->width - i);
+        FORJA__FOR_VECTORS(i, 0, c->width, {
             forja__load_16(&x, c->x, row + i, count, bf16);
             forja__load_16(&w, c->weight, i, count, bf16);
             x = x * rstd * w;
             forja__store_16(c->y, row + i, count, bf16, &x);
-        }
+        });
     }
 }
 FORJA__DEFINE_STORAGE_TASK(forward)
@@ -83,8 +77,7 @@ FORJA__INLINE void backward_body(const void *context, uint64_t index, bool bf16)
         uint64_t row = n * c->width;
         float rstd = c->rstd[n];
         forja__f32x16 dot = {0}, x, dy, w, sum;
-        for (uint64_t i = 0; i < c->width; i += 16) {
-            uint32_t count = forja__count_16(c->width - i);
+        FORJA__FOR_VECTORS(i, 0, c->width, {
             forja__load_16(&x, c->x, row + i, count, bf16);
             forja__load_16(&dy, c->dy, row + i, count, bf16);
             forja__load_16(&w, c->weight, i, count, bf16);
@@ -92,10 +85,9 @@ FORJA__INLINE void backward_body(const void *context, uint64_t index, bool bf16)
             dot += w * dy * x;
             sum += dy * x * rstd;
             forja__store_16(partial, i, count, false, &sum);
-        }
+        });
         float slope = forja__sum_16(&dot) / (float)c->width * rstd * rstd;
-        for (uint64_t i = 0; i < c->width; i += 16) {
-            uint32_t count = forja__count_16(c->width - i);
+        FORJA__FOR_VECTORS(i, 0, c->width, {
             forja__load_16(&x, c->x, row + i, count, bf16);
             forja__load_16(&dy, c->dy, row + i, count, bf16);
             forja__load_16(&w, c->weight, i, count, bf16);
@@ -105,7 +97,7 @@ FORJA__INLINE void backward_body(const void *context, uint64_t index, bool bf16)
                 x += sum;
             }
             forja__store_16(c->dx, row + i, count, bf16, &x);
-        }
+        });
     }
 }
 FORJA__DEFINE_STORAGE_TASK(backward)
@@ -115,8 +107,7 @@ enum { COLUMN_BLOCK = 256 };
 FORJA__INLINE void add_partials_body(const void *context, uint64_t index) {
     const backward_context *c = context;
     uint64_t end = forja__min(c->width, (index + 1) * COLUMN_BLOCK);
-    for (uint64_t i = index * COLUMN_BLOCK; i < end; i += 16) {
-        uint32_t count = forja__count_16(end - i);
+    FORJA__FOR_VECTORS(i, index * COLUMN_BLOCK, end, {
         forja__f32x16 sum = {0}, partial;
         for (uint64_t block = 0; block < c->block_count; block++) {
             forja__load_16(&partial, c->partials, block * c->width + i, count, false);
@@ -127,7 +118,7 @@ FORJA__INLINE void add_partials_body(const void *context, uint64_t index) {
             sum += partial;
         }
         forja__store_16(c->d_weight, i, count, false, &sum);
-    }
+    });
 }
 FORJA__DEFINE_TASK(add_partials)
 

@@ -25,8 +25,7 @@ FORJA__INLINE void rope_body(const void *context, uint64_t index, bool bf16) {
         uint64_t table = position_of(c, n) * c->half;
         for (uint32_t head = 0; head < c->heads; head++) {
             uint64_t low = n * c->row_stride + (uint64_t)head * 2 * c->half, high = low + c->half;
-            for (uint32_t i = 0; i < c->half; i += 16) {
-                uint32_t count = forja__count_16(c->half - i);
+            FORJA__FOR_VECTORS(i, 0, c->half, {
                 forja__f32x16 a, b, cosine, sine;
                 forja__load_16(&a, c->x, low + i, count, bf16);
                 forja__load_16(&b, c->x, high + i, count, bf16);
@@ -36,7 +35,7 @@ FORJA__INLINE void rope_body(const void *context, uint64_t index, bool bf16) {
                 forja__f32x16 turned_a = a * cosine - b * sine, turned_b = b * cosine + a * sine;
                 forja__store_16(c->x, low + i, count, bf16, &turned_a);
                 forja__store_16(c->x, high + i, count, bf16, &turned_b);
-            }
+            });
         }
     }
 }

@@ -14,15 +14,14 @@ FORJA__INLINE void forward_body(const void *context, uint64_t index, bool bf16) 
         forja__log_sum_exp row;
         forja__row_log_sum_exp(&row, c->x, n * c->width, c->width, 1.0f, false, bf16);
         float factor = row.sum == 0 ? 0.0f : (float)(1 / row.sum);
-        for (uint64_t i = 0; i < c->width; i += 16) {
-            uint32_t count = forja__count_16(c->width - i);
+        FORJA__FOR_VECTORS(i, 0, c->width, {
             forja__f32x16 x;
             forja__load_16(&x, c->x, n * c->width + i, count, bf16);
             x -= row.maximum;
             forja__exp_16(&x);
             x *= factor;
             forja__store_16(c->out, n * c->width + i, count, bf16, &x);
-        }
+        });
     }
 }
 FORJA__DEFINE_STORAGE_TASK(forward)
@@ -32,20 +31,18 @@ FORJA__INLINE void backward_body(const void *context, uint64_t index, bool bf16)
     uint64_t end = forja__min(c->rows, (index + 1) * c->block_rows);
     for (uint64_t n = index * c->block_rows; n < end; n++) {
         forja__f32x16 dots = {0}, y, dy;
-        for (uint64_t i = 0; i < c->width; i += 16) {
-            uint32_t count = forja__count_16(c->width - i);
+        FORJA__FOR_VECTORS(i, 0, c->width, {
             forja__load_16(&y, c->y, n * c->width + i, count, bf16);
             forja__load_16(&dy, c->dy, n * c->width + i, count, bf16);
             dots += y * dy;
-        }
+        });
         float dot = forja__sum_16(&dots);
-        for (uint64_t i = 0; i < c->width; i += 16) {
-            uint32_t count = forja__count_16(c->width - i);
+        FORJA__FOR_VECTORS(i, 0, c->width, {
             forja__load_16(&y, c->y, n * c->width + i, count, bf16);
             forja__load_16(&dy, c->dy, n * c->width + i, count, bf16);
             y *= dy - dot;
             forja__store_16(c->out, n * c->width + i, count, bf16, &y);
-        }
+        });
     }
 }
 FORJA__DEFINE_STORAGE_TASK(backward)

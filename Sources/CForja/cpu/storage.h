@@ -2,7 +2,7 @@
 /// for every instruction set.
 ///
 /// Vectors go through pointers, as in vector_math.h. `bf16` is a constant where these are called, so that no branch on
-/// it is left; `count` is 16 but for the last vector of a row, so that a loop needs no second body for its tail.
+/// it is left, and so is `count` inside FORJA__FOR_VECTORS.
 #pragma once
 
 #include <string.h>
@@ -87,7 +87,21 @@ FORJA__INLINE void *forja__host_at(forja_span span, forja_dtype dtype) {
 
 /// ── Vectors of storage ────────────────────────────────────────────────────────────────────────
 
-FORJA__INLINE uint32_t forja__count_16(uint64_t left) { return left < 16 ? (uint32_t)left : 16; }
+/// Runs the block for i = start, start + 16, … below `end`. `count`, which the block passes to loads and stores, is the
+/// constant 16 in a first copy of it and what is left in a second, so that the loop holds no code for tails: calls to
+/// memcpy there would push its registers through memory.
+#define FORJA__FOR_VECTORS(i, start, end, ...)                                               \
+    do {                                                                                     \
+        uint64_t i = (start);                                                                \
+        for (; i + 16 <= (end); i += 16) {                                                   \
+            const uint32_t count = 16;                                                       \
+            __VA_ARGS__                                                                      \
+        }                                                                                    \
+        if (i < (end)) {                                                                     \
+            const uint32_t count = (uint32_t)((end) - i);                                    \
+            __VA_ARGS__                                                                      \
+        }                                                                                    \
+    } while (0)
 
 FORJA__INLINE float forja__load_1(const void *base, uint64_t i, bool bf16) {
     return bf16 ? forja__float_from_bf16(((const forja__bf16 *)base)[i])
@@ -124,9 +138,9 @@ FORJA__INLINE void forja__store_16(void *base, uint64_t i, uint32_t count, bool 
     if (bf16) {
         forja__u16x16 halves;
         forja__bf16_from_16(&halves, x);
-        memcpy((forja__bf16 *)base + i, &halves, count < 16 ? count * 2 : sizeof halves);
+        memcpy((forja__bf16 *)base + i, &halves, count * sizeof(forja__bf16));
     } else {
-        memcpy((float *)base + i, x, count < 16 ? count * 4 : sizeof *x);
+        memcpy((float *)base + i, x, count * sizeof(float));
     }
 }
 

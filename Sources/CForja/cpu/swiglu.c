@@ -19,8 +19,7 @@ FORJA__INLINE void forward_body(const void *context, uint64_t index, bool bf16) 
     uint64_t end = forja__min(c->rows, (index + 1) * c->block_rows);
     for (uint64_t n = index * c->block_rows; n < end; n++) {
         uint64_t row = n * 2 * c->width;
-        for (uint64_t i = 0; i < c->width; i += 16) {
-            uint32_t count = forja__count_16(c->width - i);
+        FORJA__FOR_VECTORS(i, 0, c->width, {
             forja__f32x16 gate, up, sigmoid;
             forja__load_16(&gate, c->x, row + i, count, bf16);
             forja__load_16(&up, c->x, row + c->width + i, count, bf16);
@@ -28,7 +27,7 @@ FORJA__INLINE void forward_body(const void *context, uint64_t index, bool bf16) 
             sigmoid_16(&sigmoid);
             gate = gate * sigmoid * up;
             forja__store_16(c->y, n * c->width + i, count, bf16, &gate);
-        }
+        });
     }
 }
 FORJA__DEFINE_STORAGE_TASK(forward)
@@ -38,8 +37,7 @@ FORJA__INLINE void backward_body(const void *context, uint64_t index, bool bf16)
     uint64_t end = forja__min(c->rows, (index + 1) * c->block_rows);
     for (uint64_t n = index * c->block_rows; n < end; n++) {
         uint64_t row = n * 2 * c->width;
-        for (uint64_t i = 0; i < c->width; i += 16) {
-            uint32_t count = forja__count_16(c->width - i);
+        FORJA__FOR_VECTORS(i, 0, c->width, {
             forja__f32x16 gate, up, dy, sigmoid;
             forja__load_16(&gate, c->x, row + i, count, bf16);
             forja__load_16(&up, c->x, row + c->width + i, count, bf16);
@@ -50,7 +48,7 @@ FORJA__INLINE void backward_body(const void *context, uint64_t index, bool bf16)
             forja__f32x16 d_up = dy * gate * sigmoid;
             forja__store_16(c->dx, row + i, count, bf16, &d_gate);
             forja__store_16(c->dx, row + c->width + i, count, bf16, &d_up);
-        }
+        });
     }
 }
 FORJA__DEFINE_STORAGE_TASK(backward)
