@@ -1,4 +1,5 @@
-// Attention for any head width, one work-item per row; and delta, which every variant's backward reads.
+// Attention for any head width, one work-item per row; and delta, which every variant's backward
+// reads.
 //
 //   out = softmax(scale · Q Kᵀ + mask) V; key j is visible to row i of batch b when
 //   document_start[b, i] ≤ j ≤ query_offset[b] + i, and j < S
@@ -11,15 +12,17 @@
 // Writes    outputs are overwritten
 // Twin      cpu/attention.c; tiled variants in attention_cpu.cl and attention_gpu.cl
 
-// Online softmax (Milakov and Gimelshein, 2018, arXiv:1805.02867). The maximum starts finite, because
-// exp(-INFINITY − -INFINITY) is NaN.
+// Online softmax (Milakov and Gimelshein, 2018, arXiv:1805.02867). The maximum starts finite,
+// because exp(-INFINITY − -INFINITY) is NaN.
 #define NO_MAXIMUM (-1e30f)
 
 // The first and the last key that row i sees; last < first when there is none.
-static inline long first_visible(__global const int *document_start, ulong start_at, uint T, uint b, uint i) {
+static inline long first_visible(__global const int *document_start, ulong start_at, uint T, uint b,
+                                 uint i) {
     return document_start ? max(document_start[start_at + (ulong)b * T + i], 0) : 0;
 }
-static inline long last_visible(__global const int *query_offset, ulong offset_at, uint S, uint b, uint i) {
+static inline long last_visible(__global const int *query_offset, ulong offset_at, uint S, uint b,
+                                uint i) {
     long last = (long)i + (query_offset ? query_offset[offset_at + b] : 0);
     return min(last, (long)S - 1);
 }
@@ -43,7 +46,8 @@ __kernel void forja_attention_forward_ref(
     float high = NO_MAXIMUM, sum = 0.0f;
     for (long j = first; j <= last; j++) {
         __global const storage_t *key = k + k_at + ((ulong)b * S + j) * k_row + (ulong)g * HEAD_DIM;
-        __global const storage_t *value = v + v_at + ((ulong)b * S + j) * v_row + (ulong)g * HEAD_DIM;
+        __global const storage_t *value =
+            v + v_at + ((ulong)b * S + j) * v_row + (ulong)g * HEAD_DIM;
         float s = 0.0f;
         for (int d = 0; d < HEAD_DIM; d++)
             s = fma(storage_load(q[d]), storage_load(key[d]), s);
@@ -77,13 +81,14 @@ __kernel void forja_attention_delta(__global const storage_t *out, ulong out_at,
 // forja_attention_dq_ref: with P = exp(scale · Q Kᵀ − lse) and dS = P ∘ (dO Vᵀ − delta),
 //   dQ = scale · dS K
 // Launch    global (T, H, B), any local size
-__kernel void forja_attention_dq_ref(
-    __global const storage_t *q, ulong q_at, __global const storage_t *k, ulong k_at,
-    __global const storage_t *v, ulong v_at, __global const storage_t *d_out, ulong d_out_at,
-    __global const float *lse, ulong lse_at, __global const float *delta, ulong delta_at,
-    __global const int *document_start, ulong start_at, __global storage_t *dq, ulong dq_at, uint T,
-    uint H, uint G, ulong q_row, ulong k_row, ulong v_row, ulong out_row, ulong dq_row,
-    float scale) {
+__kernel void
+forja_attention_dq_ref(__global const storage_t *q, ulong q_at, __global const storage_t *k,
+                       ulong k_at, __global const storage_t *v, ulong v_at,
+                       __global const storage_t *d_out, ulong d_out_at, __global const float *lse,
+                       ulong lse_at, __global const float *delta, ulong delta_at,
+                       __global const int *document_start, ulong start_at, __global storage_t *dq,
+                       ulong dq_at, uint T, uint H, uint G, ulong q_row, ulong k_row, ulong v_row,
+                       ulong out_row, ulong dq_row, float scale) {
     const uint i = get_global_id(0), h = get_global_id(1), b = get_global_id(2), g = h / (H / G);
     const ulong row = (ulong)b * T + i, statistic = ((ulong)b * H + h) * T + i;
     q += q_at + row * q_row + (ulong)h * HEAD_DIM;
@@ -93,13 +98,15 @@ __kernel void forja_attention_dq_ref(
         acc[d] = 0.0f;
     for (long j = first_visible(document_start, start_at, T, b, i); j <= (long)i; j++) {
         __global const storage_t *key = k + k_at + ((ulong)b * T + j) * k_row + (ulong)g * HEAD_DIM;
-        __global const storage_t *value = v + v_at + ((ulong)b * T + j) * v_row + (ulong)g * HEAD_DIM;
+        __global const storage_t *value =
+            v + v_at + ((ulong)b * T + j) * v_row + (ulong)g * HEAD_DIM;
         float s = 0.0f, dp = 0.0f;
         for (int d = 0; d < HEAD_DIM; d++) {
             s = fma(storage_load(q[d]), storage_load(key[d]), s);
             dp = fma(storage_load(d_out[d]), storage_load(value[d]), dp);
         }
-        const float ds = exp(s * scale - lse[lse_at + statistic]) * (dp - delta[delta_at + statistic]);
+        const float ds =
+            exp(s * scale - lse[lse_at + statistic]) * (dp - delta[delta_at + statistic]);
         for (int d = 0; d < HEAD_DIM; d++)
             acc[d] = fma(ds, storage_load(key[d]), acc[d]);
     }
@@ -129,7 +136,8 @@ __kernel void forja_attention_dkv_ref(
                 continue;
             const ulong at = (ulong)b * T + i, statistic = ((ulong)b * H + h) * T + i;
             __global const storage_t *query = q + q_at + at * q_row + (ulong)h * HEAD_DIM;
-            __global const storage_t *gradient = d_out + d_out_at + at * out_row + (ulong)h * HEAD_DIM;
+            __global const storage_t *gradient =
+                d_out + d_out_at + at * out_row + (ulong)h * HEAD_DIM;
             float s = 0.0f, dp = 0.0f;
             for (int d = 0; d < HEAD_DIM; d++) {
                 s = fma(storage_load(query[d]), storage_load(k[d]), s);
@@ -148,17 +156,18 @@ __kernel void forja_attention_dkv_ref(
     }
 }
 
-// forja_attention_decode_cpu: T = 1 on a CPU runtime. One work-item streams K and V of one head in runs of 16 keys;
-// it is here because it needs no tile.
-// Launch    global (1, H, B), local (1, 1, 1)
+// forja_attention_decode_cpu: T = 1 on a CPU runtime. One work-item streams K and V of one head in
+// runs of 16 keys; it is here because it needs no tile. Launch    global (1, H, B), local (1, 1, 1)
 #define RUN 16
 
 #ifdef STORAGE_BF16
-static inline float8 storage_load8(__global const storage_t *p) {
-    return as_float8(convert_uint8(vload8(0, p)) << 16);
+static inline float4 storage_load4(__global const storage_t *p) {
+    return as_float4(convert_uint4(vload4(0, p)) << 16);
 }
 #else
-static inline float8 storage_load8(__global const storage_t *p) { return vload8(0, p); }
+static inline float4 storage_load4(__global const storage_t *p) {
+    return vload4(0, p);
+}
 #endif
 
 __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_decode_cpu(
@@ -182,11 +191,13 @@ __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_dec
         for (int j = 0; j < keys; j++) {
             __global const storage_t *key = k + k_at + (at + j) * k_row + (ulong)g * HEAD_DIM;
             // Eight partial sums: one chain of dependent additions would wait on each.
-            float8 part = 0.0f;
+            float4 even = 0.0f, odd = 0.0f;
             int d = 0;
-            for (; d + 8 <= HEAD_DIM; d += 8)
-                part = fma(vload8(0, query + d), storage_load8(key + d), part);
-            float s = ((part.s0 + part.s4) + (part.s2 + part.s6)) + ((part.s1 + part.s5) + (part.s3 + part.s7));
+            for (; d + 8 <= HEAD_DIM; d += 8) {
+                even = fma(vload4(0, query + d), storage_load4(key + d), even);
+                odd = fma(vload4(0, query + d + 4), storage_load4(key + d + 4), odd);
+            }
+            float s = dot(even + odd, (float4)1.0f);
             for (; d < HEAD_DIM; d++)
                 s = fma(query[d], storage_load(key[d]), s);
             p[j] = s;
@@ -203,8 +214,9 @@ __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_dec
             sum += p[j];
             __global const storage_t *value = v + v_at + (at + j) * v_row + (ulong)g * HEAD_DIM;
             int d = 0;
-            for (; d + 8 <= HEAD_DIM; d += 8)
-                vstore8(fma((float8)p[j], storage_load8(value + d), vload8(0, acc + d)), 0, acc + d);
+            for (; d + 4 <= HEAD_DIM; d += 4)
+                vstore4(fma((float4)p[j], storage_load4(value + d), vload4(0, acc + d)), 0,
+                        acc + d);
             for (; d < HEAD_DIM; d++)
                 acc[d] = fma(p[j], storage_load(value[d]), acc[d]);
         }

@@ -1,5 +1,5 @@
-// Attention for CPU runtimes: one work-item owns a tile of 64 rows (or keys) of one head and works through packed
-// tiles in private memory with float16 vectors, no local memory, no barrier.
+// Attention for CPU runtimes: one work-item owns a tile of 64 rows (or keys) of one head and works
+// through packed tiles in private memory with float16 vectors, no local memory, no barrier.
 //
 //   Formulas, layouts and masks as in attention.cl. Powers of two replace exponentials: Q carries
 //   scale · log2 e, lse is turned into log2 on load.
@@ -20,7 +20,8 @@
 #define NO_MAXIMUM (-1e30f)
 #define MASKED (-MAXFLOAT)
 
-// The register tile of a product is ROWS by VECTORS of 16: 16 registers of 512 bits, or with 256 bits 8.
+// The register tile of a product is ROWS by VECTORS of 16: 16 registers of 512 bits, or with 256
+// bits 8.
 #define ROWS 4
 #ifdef __AVX512F__
 #define VECTORS 4
@@ -44,8 +45,8 @@ INLINE float16 exp2_flush(float16 x) {
 }
 
 // to[TILE, PADDED] = factor · rows of D elements, `stride` apart; rows past `rows` are 0.
-INLINE void load_tile(float *restrict to, __global const storage_t *restrict from, ulong stride,
-                      uint rows, float factor) {
+INLINE void load_tile(float *to, __global const storage_t *from, ulong stride, uint rows,
+                      float factor) {
     for (uint i = 0; i < TILE; i++, to += PADDED, from += stride) {
         uint d = 0;
         if (i < rows) {
@@ -54,7 +55,8 @@ INLINE void load_tile(float *restrict to, __global const storage_t *restrict fro
                 vstore16(vload16(0, from + d) * factor, 0, to + d);
 #else
             for (; d + 16 <= HEAD_DIM; d += 16)
-                vstore16(as_float16(convert_uint16(vload16(0, from + d)) << 16) * factor, 0, to + d);
+                vstore16(as_float16(convert_uint16(vload16(0, from + d)) << 16) * factor, 0,
+                         to + d);
 #endif
             for (; d < HEAD_DIM; d++)
                 to[d] = storage_load(from[d]) * factor;
@@ -64,56 +66,55 @@ INLINE void load_tile(float *restrict to, __global const storage_t *restrict fro
     }
 }
 
-INLINE void store_row(__global storage_t *restrict to, const float *restrict from, float factor) {
+INLINE void clear(float *to, uint count) {
+    for (uint i = 0; i < count; i += 16)
+        vstore16((float16)0.0f, 0, to + i);
+}
+
+INLINE void store_row(__global storage_t *to, const float *from, float factor) {
     for (uint d = 0; d < HEAD_DIM; d++)
         to[d] = storage_store(from[d] * factor);
 }
 
-// to[PADDED, TILE] = transpose of from[TILE, PADDED], by blocks of 4 by 4.
-INLINE void transpose(float *restrict to, const float *restrict from) {
-    for (uint j = 0; j < TILE; j += 4)
-        for (uint d = 0; d < PADDED; d += 4) {
-            const float *at = from + j * PADDED + d;
-            const float4 a = vload4(0, at), b = vload4(0, at + PADDED);
-            const float4 c = vload4(0, at + 2 * PADDED), e = vload4(0, at + 3 * PADDED);
-            vstore4((float4)(a.x, b.x, c.x, e.x), 0, to + d * TILE + j);
-            vstore4((float4)(a.y, b.y, c.y, e.y), 0, to + (d + 1) * TILE + j);
-            vstore4((float4)(a.z, b.z, c.z, e.z), 0, to + (d + 2) * TILE + j);
-            vstore4((float4)(a.w, b.w, c.w, e.w), 0, to + (d + 3) * TILE + j);
-        }
+// to[PADDED, TILE] = transpose of from[TILE, PADDED]; done once per operand that stays, so plainly.
+INLINE void transpose(float *to, const float *from) {
+    for (uint d = 0; d < PADDED; d++)
+        for (uint j = 0; j < TILE; j++)
+            to[d * TILE + j] = from[j * PADDED + d];
 }
 
-// C[ROWS, 16 · vectors] (+)= A[ROWS, depth] B[depth, 16 · vectors]; A's element (i, k) is a[i·a_row + k·a_step].
-INLINE void product_tile(float *restrict c, uint c_row, const float *restrict a, uint a_row, uint a_step,
-                         const float *restrict b, uint b_row, uint depth, int accumulate,
+// C[ROWS, 16 · vectors] (+)= A[ROWS, depth] B[depth, 16 · vectors]; A's element (i, k) is a[i·a_row
+// + k·a_step].
+INLINE void product_tile(float *c, uint c_row, const float *a, uint a_row, uint a_step,
+                         const float *b, uint b_row, uint depth, int accumulate,
                          const int vectors) {
     float16 sum[ROWS][VECTORS];
-    #pragma unroll
+#pragma unroll
     for (int i = 0; i < ROWS; i++)
-        #pragma unroll
+#pragma unroll
         for (int j = 0; j < vectors; j++)
             sum[i][j] = accumulate ? vload16(j, c + i * c_row) : (float16)0.0f;
     for (uint k = 0; k < depth; k++, a += a_step, b += b_row) {
         float16 right[VECTORS];
-        #pragma unroll
+#pragma unroll
         for (int j = 0; j < vectors; j++)
             right[j] = vload16(j, b);
-        #pragma unroll
+#pragma unroll
         for (int i = 0; i < ROWS; i++)
-            #pragma unroll
+#pragma unroll
             for (int j = 0; j < vectors; j++)
                 sum[i][j] = fma((float16)a[i * a_row], right[j], sum[i][j]);
     }
-    #pragma unroll
+#pragma unroll
     for (int i = 0; i < ROWS; i++)
-        #pragma unroll
+#pragma unroll
         for (int j = 0; j < vectors; j++)
             vstore16(sum[i][j], j, c + i * c_row);
 }
 
 // As above for any multiple of 16 columns.
-INLINE void product(float *restrict c, uint c_row, const float *restrict a, uint a_row, uint a_step,
-                    const float *restrict b, uint b_row, uint columns, uint depth, int accumulate) {
+INLINE void product(float *c, uint c_row, const float *a, uint a_row, uint a_step, const float *b,
+                    uint b_row, uint columns, uint depth, int accumulate) {
     uint n = 0;
     for (; n + 16 * VECTORS <= columns; n += 16 * VECTORS)
         product_tile(c + n, c_row, a, a_row, a_step, b + n, b_row, depth, accumulate, VECTORS);
@@ -149,8 +150,8 @@ INLINE void find_visible(visibility *seen, __global const int *document_start, u
 }
 
 // scores[keys, rows] becomes exp2(score − maximum); factor is what earlier tiles shrink by.
-INLINE void softmax_tile(float *restrict score, uint keys, int first_key, const visibility *seen, bool cut,
-                         float *restrict maximum, float *restrict sum, float *restrict factor) {
+INLINE void softmax_tile(float *score, uint keys, int first_key, const visibility *seen, bool cut,
+                         float *maximum, float *sum, float *factor) {
     for (uint m = 0; m < TILE; m += 16) {
         const float16 before = vload16(0, maximum + m);
         float16 high = before, total;
@@ -159,7 +160,8 @@ INLINE void softmax_tile(float *restrict score, uint keys, int first_key, const 
             for (uint j = 0; j < keys; j++) {
                 const int16 key = (int16)(first_key + (int)j);
                 const float16 s = vload16(0, score + j * TILE + m);
-                vstore16(select((float16)MASKED, s, (key >= first) & (key <= last)), 0, score + j * TILE + m);
+                vstore16(select((float16)MASKED, s, (key >= first) & (key <= last)), 0,
+                         score + j * TILE + m);
             }
         }
         for (uint j = 0; j < keys; j++) {
@@ -179,9 +181,8 @@ INLINE void softmax_tile(float *restrict score, uint keys, int first_key, const 
     }
 }
 
-// forja_attention_forward_cpu. Scores are kept transposed, [keys, rows]: maxima and sums over keys then run
-// down the vectors and never across lanes.
-// Launch    global (ceil(T / TILE), H, B)
+// forja_attention_forward_cpu. Scores are kept transposed, [keys, rows]: maxima and sums over keys
+// then run down the vectors and never across lanes. Launch    global (ceil(T / TILE), H, B)
 __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_forward_cpu(
     __global const storage_t *q, ulong q_at, __global const storage_t *k, ulong k_at,
     __global const storage_t *v, ulong v_at, __global storage_t *out, ulong out_at,
@@ -192,18 +193,20 @@ __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_for
     float score[TILE * TILE], maximum[TILE], sum[TILE], factor[TILE];
     visibility seen;
     // The last tiles see the most keys and go first.
-    const uint row = (get_global_size(0) - 1 - get_global_id(0)) * TILE, rows = min(TILE, (int)(T - row));
+    const uint row = (get_global_size(0) - 1 - get_global_id(0)) * TILE,
+               rows = min(TILE, (int)(T - row));
     const uint h = get_global_id(1), b = get_global_id(2), g = h / (H / G);
-    find_visible(&seen, document_start, start_at, query_offset ? query_offset[offset_at + b] : 0, T, S, b,
-                 row, rows);
-    load_tile(key, q + q_at + ((ulong)b * T + row) * q_row + (ulong)h * HEAD_DIM, q_row, rows, scale * LOG2_E);
+    find_visible(&seen, document_start, start_at, query_offset ? query_offset[offset_at + b] : 0, T,
+                 S, b, row, rows);
+    load_tile(key, q + q_at + ((ulong)b * T + row) * q_row + (ulong)h * HEAD_DIM, q_row, rows,
+              scale * LOG2_E);
     transpose(query_t, key);
     for (uint m = 0; m < TILE; m++) {
         maximum[m] = NO_MAXIMUM;
         sum[m] = 0.0f;
     }
-    for (uint d = 0; d < TILE * PADDED; d++)
-        acc[d] = 0.0f;
+    clear(acc, TILE * PADDED);
+    clear(score, TILE * TILE); // what lies beyond the diagonal is read before it is masked
 
     for (long j0 = seen.first_min / TILE * TILE; j0 <= seen.last_max; j0 += TILE) {
         const uint keys = (uint)min((long)TILE, seen.last_max + 1 - j0);
@@ -215,8 +218,8 @@ __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_for
         for (uint j = 0; j < keys; j += ROWS) {
             const long begin = max((long)j + diagonal, 0L) / 16 * 16;
             if (begin < TILE)
-                product(score + j * TILE + begin, TILE, key + j * PADDED, PADDED, 1, query_t + begin, TILE,
-                        TILE - (uint)begin, HEAD_DIM, 0);
+                product(score + j * TILE + begin, TILE, key + j * PADDED, PADDED, 1,
+                        query_t + begin, TILE, TILE - (uint)begin, HEAD_DIM, 0);
         }
         softmax_tile(score, keys, (int)j0, &seen, cut, maximum, sum, factor);
         for (uint m = 0; m < TILE; m++)
@@ -226,30 +229,33 @@ __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_for
         for (uint m = 0; m < rows; m += ROWS) {
             const long depth = min((long)m + ROWS - diagonal, (long)keys);
             if (depth > 0)
-                product(acc + m * PADDED, PADDED, score + m, 1, TILE, value, PADDED, PADDED, (uint)depth, 1);
+                product(acc + m * PADDED, PADDED, score + m, 1, TILE, value, PADDED, PADDED,
+                        (uint)depth, 1);
         }
     }
     for (uint m = 0; m < rows; m++) {
-        store_row(out + out_at + ((ulong)b * T + row + m) * out_row + (ulong)h * HEAD_DIM, acc + m * PADDED,
-                  sum[m] == 0.0f ? 0.0f : 1.0f / sum[m]);
+        store_row(out + out_at + ((ulong)b * T + row + m) * out_row + (ulong)h * HEAD_DIM,
+                  acc + m * PADDED, sum[m] == 0.0f ? 0.0f : 1.0f / sum[m]);
         lse[lse_at + ((ulong)b * H + h) * T + row + m] = (maximum[m] + log2(sum[m])) * LN_2;
     }
 }
 
 // forja_attention_dq_cpu. Scores transposed as in the forward pass.
 // Launch    global (ceil(T / TILE), H, B)
-__attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_dq_cpu(
-    __global const storage_t *q, ulong q_at, __global const storage_t *k, ulong k_at,
-    __global const storage_t *v, ulong v_at, __global const storage_t *d_out, ulong d_out_at,
-    __global const float *lse, ulong lse_at, __global const float *delta, ulong delta_at,
-    __global const int *document_start, ulong start_at, __global storage_t *dq, ulong dq_at, uint T,
-    uint H, uint G, ulong q_row, ulong k_row, ulong v_row, ulong out_row, ulong dq_row,
-    float scale) {
+__attribute__((reqd_work_group_size(1, 1, 1))) __kernel void
+forja_attention_dq_cpu(__global const storage_t *q, ulong q_at, __global const storage_t *k,
+                       ulong k_at, __global const storage_t *v, ulong v_at,
+                       __global const storage_t *d_out, ulong d_out_at, __global const float *lse,
+                       ulong lse_at, __global const float *delta, ulong delta_at,
+                       __global const int *document_start, ulong start_at, __global storage_t *dq,
+                       ulong dq_at, uint T, uint H, uint G, ulong q_row, ulong k_row, ulong v_row,
+                       ulong out_row, ulong dq_row, float scale) {
     float query_t[PADDED * TILE], d_out_t[PADDED * TILE], acc[TILE * PADDED];
     float key[TILE * PADDED], value[TILE * PADDED], score[TILE * TILE], gradient[TILE * TILE];
     float log_sum[TILE], row_delta[TILE];
     visibility seen;
-    const uint row = (get_global_size(0) - 1 - get_global_id(0)) * TILE, rows = min(TILE, (int)(T - row));
+    const uint row = (get_global_size(0) - 1 - get_global_id(0)) * TILE,
+               rows = min(TILE, (int)(T - row));
     const uint h = get_global_id(1), b = get_global_id(2), g = h / (H / G);
     const ulong at = (ulong)b * T + row, statistic = ((ulong)b * H + h) * T + row;
     find_visible(&seen, document_start, start_at, 0, T, T, b, row, rows);
@@ -261,8 +267,9 @@ __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_dq_
         log_sum[m] = m < rows ? lse[lse_at + statistic + m] * LOG2_E : 0.0f;
         row_delta[m] = m < rows ? delta[delta_at + statistic + m] : 0.0f;
     }
-    for (uint d = 0; d < TILE * PADDED; d++)
-        acc[d] = 0.0f;
+    clear(acc, TILE * PADDED);
+    clear(score, TILE * TILE);
+    clear(gradient, TILE * TILE);
 
     for (long j0 = seen.first_min / TILE * TILE; j0 <= seen.last_max; j0 += TILE) {
         const uint keys = (uint)min((long)TILE, seen.last_max + 1 - j0);
@@ -274,10 +281,10 @@ __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_dq_
             const long begin = max((long)j + diagonal, 0L) / 16 * 16;
             if (begin >= TILE)
                 continue;
-            product(score + j * TILE + begin, TILE, key + j * PADDED, PADDED, 1, query_t + begin, TILE,
-                    TILE - (uint)begin, HEAD_DIM, 0);
-            product(gradient + j * TILE + begin, TILE, value + j * PADDED, PADDED, 1, d_out_t + begin, TILE,
-                    TILE - (uint)begin, HEAD_DIM, 0);
+            product(score + j * TILE + begin, TILE, key + j * PADDED, PADDED, 1, query_t + begin,
+                    TILE, TILE - (uint)begin, HEAD_DIM, 0);
+            product(gradient + j * TILE + begin, TILE, value + j * PADDED, PADDED, 1,
+                    d_out_t + begin, TILE, TILE - (uint)begin, HEAD_DIM, 0);
         }
         for (uint m = 0; m < TILE; m += 16) {
             const float16 shift = vload16(0, log_sum + m), mean = vload16(0, row_delta + m);
@@ -293,7 +300,8 @@ __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_dq_
         for (uint m = 0; m < rows; m += ROWS) {
             const long depth = min((long)m + ROWS - diagonal, (long)keys);
             if (depth > 0)
-                product(acc + m * PADDED, PADDED, gradient + m, 1, TILE, key, PADDED, PADDED, (uint)depth, 1);
+                product(acc + m * PADDED, PADDED, gradient + m, 1, TILE, key, PADDED, PADDED,
+                        (uint)depth, 1);
         }
     }
     for (uint m = 0; m < rows; m++)
@@ -319,8 +327,10 @@ __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_dkv
     transpose(key_t, query);
     load_tile(query, v + v_at + at * v_row + (ulong)g * HEAD_DIM, v_row, keys, 1.0f);
     transpose(value_t, query);
-    for (uint d = 0; d < TILE * PADDED; d++)
-        k_acc[d] = v_acc[d] = 0.0f;
+    clear(k_acc, TILE * PADDED);
+    clear(v_acc, TILE * PADDED);
+    clear(score, TILE * TILE);
+    clear(gradient, TILE * TILE);
 
     for (uint row = j0; row < T; row += TILE) {
         const uint rows = min(TILE, (int)(T - row));
@@ -331,20 +341,24 @@ __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_dkv
         const long diagonal = (long)j0 - seen.base; // row m sees keys up to m − diagonal
         for (uint h = g * group; h < (g + 1) * group; h++) {
             const ulong from = (ulong)b * T + row, statistic = ((ulong)b * H + h) * T + row;
-            load_tile(query, q + q_at + from * q_row + (ulong)h * HEAD_DIM, q_row, rows, scale * LOG2_E);
-            load_tile(d_rows, d_out + d_out_at + from * out_row + (ulong)h * HEAD_DIM, out_row, rows, 1.0f);
+            load_tile(query, q + q_at + from * q_row + (ulong)h * HEAD_DIM, q_row, rows,
+                      scale * LOG2_E);
+            load_tile(d_rows, d_out + d_out_at + from * out_row + (ulong)h * HEAD_DIM, out_row,
+                      rows, 1.0f);
             for (uint m = 0; m < rows; m += ROWS) {
                 const uint end = (uint)min(((long)m + ROWS - diagonal + 15) / 16 * 16, (long)TILE);
-                product(score + m * TILE, TILE, query + m * PADDED, PADDED, 1, key_t, TILE, end, HEAD_DIM, 0);
-                product(gradient + m * TILE, TILE, d_rows + m * PADDED, PADDED, 1, value_t, TILE, end,
+                product(score + m * TILE, TILE, query + m * PADDED, PADDED, 1, key_t, TILE, end,
                         HEAD_DIM, 0);
+                product(gradient + m * TILE, TILE, d_rows + m * PADDED, PADDED, 1, value_t, TILE,
+                        end, HEAD_DIM, 0);
             }
             for (uint m = 0; m < rows; m++) {
                 const float shift = lse[lse_at + statistic + m] * LOG2_E;
                 const float mean = delta[delta_at + statistic + m];
                 for (uint j = 0; j < TILE; j += 16) {
-                    const int16 key = (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) +
-                                      (int)(j0 + j);
+                    const int16 key =
+                        (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) +
+                        (int)(j0 + j);
                     float16 p = exp2_flush(vload16(0, score + m * TILE + j) - shift);
                     float16 ds = p * (vload16(0, gradient + m * TILE + j) - mean);
                     if (cut) {
@@ -360,8 +374,8 @@ __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_dkv
                 const uint begin = (uint)max((long)j + diagonal, 0L);
                 if (begin >= rows)
                     break;
-                product(v_acc + j * PADDED, PADDED, score + begin * TILE + j, 1, TILE, d_rows + begin * PADDED,
-                        PADDED, PADDED, rows - begin, 1);
+                product(v_acc + j * PADDED, PADDED, score + begin * TILE + j, 1, TILE,
+                        d_rows + begin * PADDED, PADDED, PADDED, rows - begin, 1);
                 product(k_acc + j * PADDED, PADDED, gradient + begin * TILE + j, 1, TILE,
                         query + begin * PADDED, PADDED, PADDED, rows - begin, 1);
             }

@@ -1,10 +1,13 @@
-// Attention for GPUs: one work-group owns a tile of rows (or keys) of one head; tiles of Q, K, V and dO lie in local
-// memory as f32, and a work-item keeps a small block of scores and of the result in registers.
+// Attention for GPUs: one work-group owns a tile of rows (or keys) of one head; tiles of Q, K, V
+// and dO lie in local memory as f32, and a work-item keeps a small block of scores and of the
+// result in registers.
 //
 //   Formulas, layouts and masks as in attention.cl
 //
-// Legend    BLOCK_M rows and BLOCK_N keys of a forward tile, BLOCK of both in the backward tiles: what 48 KB of
-//           local memory allow for HEAD_DIM; SIDE·SIDE work-items; PITCH = D + 1 keeps columns on different banks
+// Legend    BLOCK_M rows and BLOCK_N keys of a forward tile, BLOCK of both in the backward tiles:
+// what 48 KB of
+//           local memory allow for HEAD_DIM; SIDE·SIDE work-items; PITCH = D + 1 keeps columns on
+//           different banks
 // Launch    see each kernel; barriers are reached by every work-item of a group
 // Tail      rows past T or S are loaded as 0 and not stored
 // Twin      cpu/attention.c
@@ -34,12 +37,13 @@
 #define COLUMNS ((HEAD_DIM + SIDE - 1) / SIDE)
 #define GROUP (SIDE * SIDE)
 
-// to[limit, PITCH] = factor · rows of D elements; rows from `rows` to `limit` are 0. By the whole group.
-#define LOAD_TILE(to, from, stride, rows, limit, factor)                                                   \
-    for (uint e = get_local_id(1) * SIDE + get_local_id(0); e < (limit) * HEAD_DIM; e += GROUP) {          \
-        const uint r_ = e / HEAD_DIM, d_ = e % HEAD_DIM;                                                   \
-        to[r_ * PITCH + d_] = r_ < (rows) ? storage_load((from)[r_ * (stride) + d_]) * (factor) : 0.0f;    \
-    }
+// to[limit, PITCH] = factor · rows of D elements; rows from `rows` to `limit` are 0. By the whole
+// group.
+#define LOAD_TILE(to, from, stride, rows, limit, factor)                                           \
+    for (uint r_ = get_local_id(1); r_ < (limit); r_ += SIDE)                                      \
+        for (uint d_ = get_local_id(0); d_ < HEAD_DIM; d_ += SIDE)                                 \
+            to[r_ * PITCH + d_] =                                                                  \
+                r_ < (rows) ? storage_load((from)[r_ * (stride) + d_]) * (factor) : 0.0f;
 
 // forja_attention_forward_gpu
 // Launch    global (ceil(T / BLOCK_M) · SIDE, H · SIDE, B), local (SIDE, SIDE, 1)
@@ -59,8 +63,8 @@ __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) __kernel void forja_attenti
     const uint rows = min((uint)BLOCK_M, T - row);
     const long base = (long)row + (query_offset ? query_offset[offset_at + b] : 0);
     const long end = min(base + rows, (long)S);
-    LOAD_TILE(query, q + q_at + ((ulong)b * T + row) * q_row + (ulong)h * HEAD_DIM, q_row, rows, BLOCK_M,
-              scale * LOG2_E)
+    LOAD_TILE(query, q + q_at + ((ulong)b * T + row) * q_row + (ulong)h * HEAD_DIM, q_row, rows,
+              BLOCK_M, scale * LOG2_E)
     for (uint m = item; m < BLOCK_M; m += GROUP) {
         maximum[m] = NO_MAXIMUM;
         sum[m] = 0.0f;
@@ -89,7 +93,8 @@ __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) __kernel void forja_attenti
         for (uint d = 0; d < HEAD_DIM; d++)
             for (int i = 0; i < BLOCK_M / SIDE; i++)
                 for (int j = 0; j < BLOCK_N / SIDE; j++)
-                    s[i][j] = fma(query[(y + i * SIDE) * PITCH + d], tile[(x + j * SIDE) * PITCH + d], s[i][j]);
+                    s[i][j] = fma(query[(y + i * SIDE) * PITCH + d],
+                                  tile[(x + j * SIDE) * PITCH + d], s[i][j]);
         for (int i = 0; i < BLOCK_M / SIDE; i++)
             for (int j = 0; j < BLOCK_N / SIDE; j++) {
                 const uint m = y + i * SIDE, n = x + j * SIDE;
@@ -111,7 +116,8 @@ __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) __kernel void forja_attenti
             sum[m] = sum[m] * factor[m] + total;
             maximum[m] = high;
         }
-        // The tile is free since the barrier before; PoCL 3.1 loses the statistics without this one.
+        // The tile is free since the barrier before; PoCL 3.1 loses the statistics without this
+        // one.
         barrier(CLK_LOCAL_MEM_FENCE);
         LOAD_TILE(tile, v + v_at + at * v_row + (ulong)g * HEAD_DIM, v_row, keys, BLOCK_N, 1.0f)
         barrier(CLK_LOCAL_MEM_FENCE);
@@ -134,15 +140,15 @@ __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) __kernel void forja_attenti
         const float inverse = sum[m] == 0.0f ? 0.0f : 1.0f / sum[m];
         for (int c = 0; c < COLUMNS; c++)
             if (x + c * SIDE < HEAD_DIM)
-                out[out_at + ((ulong)b * T + row + m) * out_row + (ulong)h * HEAD_DIM + x + c * SIDE] =
-                    storage_store(acc[i][c] * inverse);
+                out[out_at + ((ulong)b * T + row + m) * out_row + (ulong)h * HEAD_DIM + x +
+                    c * SIDE] = storage_store(acc[i][c] * inverse);
         if (x == 0)
             lse[lse_at + ((ulong)b * H + h) * T + row + m] = (maximum[m] + log2(sum[m])) * LN_2;
     }
 }
 
-// forja_attention_decode_gpu: T = 1. A work-item takes one key of 64 for the score, then columns of the result.
-// Launch    global (64, H, B), local (64, 1, 1)
+// forja_attention_decode_gpu: T = 1. A work-item takes one key of 64 for the score, then columns of
+// the result. Launch    global (64, H, B), local (64, 1, 1)
 #define DECODE_KEYS 64
 __attribute__((reqd_work_group_size(DECODE_KEYS, 1, 1))) __kernel void forja_attention_decode_gpu(
     __global const storage_t *q, ulong q_at, __global const storage_t *k, ulong k_at,
@@ -165,7 +171,8 @@ __attribute__((reqd_work_group_size(DECODE_KEYS, 1, 1))) __kernel void forja_att
         const uint keys = (uint)min((long)DECODE_KEYS, end - j0);
         float s = MASKED;
         if (x < keys) {
-            __global const storage_t *key = k + k_at + ((ulong)b * S + j0 + x) * k_row + (ulong)g * HEAD_DIM;
+            __global const storage_t *key =
+                k + k_at + ((ulong)b * S + j0 + x) * k_row + (ulong)g * HEAD_DIM;
             s = 0.0f;
             for (uint d = 0; d < HEAD_DIM; d++)
                 s = fma(query[d], storage_load(key[d]), s);
@@ -183,7 +190,8 @@ __attribute__((reqd_work_group_size(DECODE_KEYS, 1, 1))) __kernel void forja_att
         for (uint n = 0; n < keys; n++) {
             const float p = exp2(score[n] - top);
             sum += p;
-            __global const storage_t *value = v + v_at + ((ulong)b * S + j0 + n) * v_row + (ulong)g * HEAD_DIM;
+            __global const storage_t *value =
+                v + v_at + ((ulong)b * S + j0 + n) * v_row + (ulong)g * HEAD_DIM;
             for (uint c = 0; c * DECODE_KEYS < HEAD_DIM; c++)
                 if (x + c * DECODE_KEYS < HEAD_DIM)
                     acc[c] = fma(p, storage_load(value[x + c * DECODE_KEYS]), acc[c]);
@@ -197,47 +205,53 @@ __attribute__((reqd_work_group_size(DECODE_KEYS, 1, 1))) __kernel void forja_att
         lse[lse_at + (ulong)b * H + h] = (high + log2(sum)) * LN_2;
 }
 
-// The products of a backward tile that both kernels share: P and dS of BLOCK rows by BLOCK keys, in `probability`
-// and `gradient` [BLOCK rows, BLOCK + 1]. `query` and `d_rows` hold Q · scale · log2 e and dO, `key` and `value` K, V.
-#define BACKWARD_SCORES                                                                                    \
-    for (int i = 0; i < BLOCK / SIDE; i++)                                                                 \
-        for (int j = 0; j < BLOCK / SIDE; j++) {                                                           \
-            const uint m = y + i * SIDE, n = x + j * SIDE;                                                 \
-            float s = 0.0f, dp = 0.0f;                                                                     \
-            for (uint d = 0; d < HEAD_DIM; d++) {                                                          \
-                s = fma(query[m * PITCH + d], key[n * PITCH + d], s);                                      \
-                dp = fma(d_rows[m * PITCH + d], value[n * PITCH + d], dp);                                 \
-            }                                                                                              \
-            const uint at_row = row + m, at_key = j0 + n;                                                  \
-            float p = 0.0f, ds = 0.0f;                                                                     \
-            if (at_row < T && at_key <= at_row &&                                                          \
-                (!document_start ||                                                                        \
-                 document_start[start_at + (ulong)b * T + at_row] <= (int)at_key)) {                       \
-                const ulong statistic = ((ulong)b * H + h) * T + at_row;                                   \
-                p = exp2(s - lse[lse_at + statistic] * LOG2_E);                                            \
-                ds = p * (dp - delta[delta_at + statistic]);                                               \
-            }                                                                                              \
-            probability[m * (BLOCK + 1) + n] = p;                                                          \
-            gradient[m * (BLOCK + 1) + n] = ds;                                                            \
+// The products of a backward tile that both kernels share: P and dS of BLOCK rows by BLOCK keys, in
+// `probability` and `gradient` [BLOCK rows, BLOCK + 1]. `query` and `d_rows` hold Q · scale · log2
+// e and dO, `key` and `value` K, V.
+#define BACKWARD_SCORES                                                                            \
+    for (int i = 0; i < BLOCK / SIDE; i++)                                                         \
+        for (int j = 0; j < BLOCK / SIDE; j++) {                                                   \
+            const uint m = y + i * SIDE, n = x + j * SIDE;                                         \
+            float s = 0.0f, dp = 0.0f;                                                             \
+            for (uint d = 0; d < HEAD_DIM; d++) {                                                  \
+                s = fma(query[m * PITCH + d], key[n * PITCH + d], s);                              \
+                dp = fma(d_rows[m * PITCH + d], value[n * PITCH + d], dp);                         \
+            }                                                                                      \
+            const uint at_row = row + m, at_key = j0 + n;                                          \
+            float p = 0.0f, ds = 0.0f;                                                             \
+            if (at_row < T && at_key <= at_row &&                                                  \
+                (!document_start ||                                                                \
+                 document_start[start_at + (ulong)b * T + at_row] <= (int)at_key)) {               \
+                const ulong statistic = ((ulong)b * H + h) * T + at_row;                           \
+                p = exp2(s - lse[lse_at + statistic] * LOG2_E);                                    \
+                ds = p * (dp - delta[delta_at + statistic]);                                       \
+            }                                                                                      \
+            probability[m * (BLOCK + 1) + n] = p;                                                  \
+            gradient[m * (BLOCK + 1) + n] = ds;                                                    \
         }
 
 // forja_attention_dq_gpu
 // Launch    global (ceil(T / BLOCK) · SIDE, H · SIDE, B), local (SIDE, SIDE, 1)
-__attribute__((reqd_work_group_size(SIDE, SIDE, 1))) __kernel void forja_attention_dq_gpu(
-    __global const storage_t *q, ulong q_at, __global const storage_t *k, ulong k_at,
-    __global const storage_t *v, ulong v_at, __global const storage_t *d_out, ulong d_out_at,
-    __global const float *lse, ulong lse_at, __global const float *delta, ulong delta_at,
-    __global const int *document_start, ulong start_at, __global storage_t *dq, ulong dq_at, uint T,
-    uint H, uint G, ulong q_row, ulong k_row, ulong v_row, ulong out_row, ulong dq_row,
-    float scale) {
-    __local float query[BLOCK * PITCH], d_rows[BLOCK * PITCH], key[BLOCK * PITCH], value[BLOCK * PITCH];
+__attribute__((reqd_work_group_size(SIDE, SIDE, 1))) __kernel void
+forja_attention_dq_gpu(__global const storage_t *q, ulong q_at, __global const storage_t *k,
+                       ulong k_at, __global const storage_t *v, ulong v_at,
+                       __global const storage_t *d_out, ulong d_out_at, __global const float *lse,
+                       ulong lse_at, __global const float *delta, ulong delta_at,
+                       __global const int *document_start, ulong start_at, __global storage_t *dq,
+                       ulong dq_at, uint T, uint H, uint G, ulong q_row, ulong k_row, ulong v_row,
+                       ulong out_row, ulong dq_row, float scale) {
+    __local float query[BLOCK * PITCH], d_rows[BLOCK * PITCH], key[BLOCK * PITCH],
+        value[BLOCK * PITCH];
     __local float probability[BLOCK * (BLOCK + 1)], gradient[BLOCK * (BLOCK + 1)];
     const uint x = get_local_id(0), y = get_local_id(1);
     const uint h = get_group_id(1), b = get_group_id(2), g = h / (H / G);
-    const uint row = (get_num_groups(0) - 1 - get_group_id(0)) * BLOCK, rows = min((uint)BLOCK, T - row);
+    const uint row = (get_num_groups(0) - 1 - get_group_id(0)) * BLOCK,
+               rows = min((uint)BLOCK, T - row);
     const ulong at = (ulong)b * T + row;
-    LOAD_TILE(query, q + q_at + at * q_row + (ulong)h * HEAD_DIM, q_row, rows, BLOCK, scale * LOG2_E)
-    LOAD_TILE(d_rows, d_out + d_out_at + at * out_row + (ulong)h * HEAD_DIM, out_row, rows, BLOCK, 1.0f)
+    LOAD_TILE(query, q + q_at + at * q_row + (ulong)h * HEAD_DIM, q_row, rows, BLOCK,
+              scale * LOG2_E)
+    LOAD_TILE(d_rows, d_out + d_out_at + at * out_row + (ulong)h * HEAD_DIM, out_row, rows, BLOCK,
+              1.0f)
     int begin = 0;
     if (document_start) {
         begin = INT_MAX;
@@ -269,7 +283,8 @@ __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) __kernel void forja_attenti
         for (int c = 0; c < COLUMNS; c++) {
             const uint m = y + i * SIDE, d = x + c * SIDE;
             if (m < rows && d < HEAD_DIM)
-                dq[dq_at + (at + m) * dq_row + (ulong)h * HEAD_DIM + d] = storage_store(acc[i][c] * scale);
+                dq[dq_at + (at + m) * dq_row + (ulong)h * HEAD_DIM + d] =
+                    storage_store(acc[i][c] * scale);
         }
 }
 
@@ -282,7 +297,8 @@ __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) __kernel void forja_attenti
     __global const int *document_start, ulong start_at, __global storage_t *dk, ulong dk_at,
     __global storage_t *dv, ulong dv_at, uint T, uint H, uint G, ulong q_row, ulong k_row,
     ulong v_row, ulong out_row, ulong dk_row, ulong dv_row, float scale) {
-    __local float query[BLOCK * PITCH], d_rows[BLOCK * PITCH], key[BLOCK * PITCH], value[BLOCK * PITCH];
+    __local float query[BLOCK * PITCH], d_rows[BLOCK * PITCH], key[BLOCK * PITCH],
+        value[BLOCK * PITCH];
     __local float probability[BLOCK * (BLOCK + 1)], gradient[BLOCK * (BLOCK + 1)];
     const uint x = get_local_id(0), y = get_local_id(1), g = get_group_id(1), b = get_group_id(2);
     const uint j0 = get_group_id(0) * BLOCK, keys = min((uint)BLOCK, T - j0), group = H / G;
@@ -303,9 +319,10 @@ __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) __kernel void forja_attenti
         if (!is_seen)
             continue;
         for (uint h = g * group; h < (g + 1) * group; h++) {
-            LOAD_TILE(query, q + q_at + from * q_row + (ulong)h * HEAD_DIM, q_row, rows, BLOCK, scale * LOG2_E)
-            LOAD_TILE(d_rows, d_out + d_out_at + from * out_row + (ulong)h * HEAD_DIM, out_row, rows, BLOCK,
-                      1.0f)
+            LOAD_TILE(query, q + q_at + from * q_row + (ulong)h * HEAD_DIM, q_row, rows, BLOCK,
+                      scale * LOG2_E)
+            LOAD_TILE(d_rows, d_out + d_out_at + from * out_row + (ulong)h * HEAD_DIM, out_row,
+                      rows, BLOCK, 1.0f)
             barrier(CLK_LOCAL_MEM_FENCE);
             BACKWARD_SCORES
             barrier(CLK_LOCAL_MEM_FENCE);
@@ -328,8 +345,10 @@ __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) __kernel void forja_attenti
             const uint n = y + i * SIDE, d = x + c * SIDE;
             if (n < keys && d < HEAD_DIM) {
                 // Q carries scale · log2 e.
-                dk[dk_at + (at + n) * dk_row + (ulong)g * HEAD_DIM + d] = storage_store(k_acc[i][c] * LN_2);
-                dv[dv_at + (at + n) * dv_row + (ulong)g * HEAD_DIM + d] = storage_store(v_acc[i][c]);
+                dk[dk_at + (at + n) * dk_row + (ulong)g * HEAD_DIM + d] =
+                    storage_store(k_acc[i][c] * LN_2);
+                dv[dv_at + (at + n) * dv_row + (ulong)g * HEAD_DIM + d] =
+                    storage_store(v_acc[i][c]);
             }
         }
 }

@@ -12,6 +12,9 @@
 
 typedef enum variant { VARIANT_REF, VARIANT_CPU, VARIANT_GPU } variant;
 
+/// What the tiles of attention_gpu.cl need.
+enum { GPU_WORK_ITEMS = 256, GPU_LOCAL_BYTES = 42 << 10 };
+
 static variant choose_variant(const forja_device *device) {
     const char *forced = getenv("FORJA_ATTENTION_VARIANT");
     if (forced && strcmp(forced, "ref") == 0)
@@ -22,7 +25,9 @@ static variant choose_variant(const forja_device *device) {
         return VARIANT_GPU;
     if (forja__opencl_is_cpu(device))
         return VARIANT_CPU;
-    return forja__opencl_max_work_group(device) >= 256 ? VARIANT_GPU : VARIANT_REF;
+    const bool fits = forja__opencl_max_work_group(device) >= GPU_WORK_ITEMS &&
+                      device->info.local_memory_bytes >= GPU_LOCAL_BYTES;
+    return fits ? VARIANT_GPU : VARIANT_REF;
 }
 
 /// How a kernel's tiles map to work-items: `items` work-items on a side of a tile of `tile` rows,
