@@ -17,13 +17,13 @@ build: ## build the release binary, .build/release/forja
 quickstart: deps build ## train recipes/quickstart.yaml in a fresh run directory, then generate text after PROMPT
 	@.ci/quickstart.sh
 
-test: deps ## every test on the CPU and on PoCL, a subset under Oclgrind; skips are counted
+test: deps ## every test on the CPU and on PoCL, kernels under Oclgrind; skips are counted
 	@.ci/test.sh
 
 check: deps ## formatting, warnings as errors, address and undefined-behaviour sanitizers
 	@.ci/check.sh
 
-oclgrind: deps ## every kernel on small shapes in Oclgrind: races, bad addresses, uninitialised reads
+oclgrind: deps ## every kernel on small shapes in Oclgrind: races and bad addresses
 	@.ci/oclgrind.sh
 
 clean: ## remove build outputs; run directories stay

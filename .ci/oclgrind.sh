@@ -15,13 +15,16 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 .ci/sanitizer-build.sh "$work/smoke"
 say "every kernel under Oclgrind"
-# The engine opens its OpenCL library itself, so it is told which; the cache is a fresh one because
-# another device's programs are of no use.
+# The engine opens its OpenCL library itself, so it is told which; the program cache is a fresh one
+# because another device's programs are of no use. --uninitialized is left out: the plug-in of Oclgrind
+# 21.10 stops at LLVM's freeze instruction and reports values that the host did write. Outputs start
+# as NaN instead, and what kernels compute is compared with the host.
 status=0
 FORJA_OPENCL_LIBRARY=$runtime FORJA_CACHE_DIR=$work/cache \
-    oclgrind --data-races --uninitialized --check-api --max-errors 20 --log "$work/log" \
+    oclgrind --data-races --check-api --max-errors 20 --log "$work/log" \
     "$work/smoke" opencl || status=$?
-if grep -qE 'data race|Invalid (read|write)|Uninitiali[sz]ed|divergence|OCLGRIND' "$work/log"; then
+# FATAL is the simulator giving up on a kernel: nothing was checked then.
+if [ -e "$work/log" ] && grep -qE 'data race|Invalid (read|write)|divergence|FATAL' "$work/log"; then
     head -n 80 "$work/log" >&2
     die "Oclgrind found faults in kernels" "each report names kernel, source line and work-items"
 fi

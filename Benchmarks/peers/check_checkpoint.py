@@ -75,7 +75,8 @@ def check_tokenizer(options):
     tokenizer = AutoTokenizer.from_pretrained(options.checkpoint)
     path = str(options.checkpoint / "tokenizer.json")
     for text in TEXTS:
-        answer = forja_json(options.forja, "tokenizer", "encode", "--tokenizer", path, "--text", text)
+        answer = forja_json(
+            options.forja, "tokenizer", "encode", "--tokenizer", path, "--text", text)
         expected = tokenizer(text)["input_ids"]
         if answer["ids"] != expected:
             sys.exit(f"{text!r}: forja gives {answer['ids']}, transformers {expected}")

@@ -76,8 +76,8 @@ def read_settings(path, overrides):
 
 
 def document_mask(tokens, end_of_text, dtype):
-    """[B, 1, T, T] additive mask that keeps attention causal and inside documents, each of which ends
-    with `end_of_text`; None, which is plain causal attention, where no document ends."""
+    """[B, 1, T, T] additive mask that keeps attention causal and inside documents, each of which
+    ends with `end_of_text`; None, which is plain causal attention, where no document ends."""
     if end_of_text is None or not (tokens == end_of_text).any():
         return None
     first = torch.zeros_like(tokens, dtype=torch.bool)

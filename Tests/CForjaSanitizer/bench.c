@@ -156,13 +156,11 @@ static void run_faults(bench *b, const operation *op, const void *args) {
             expect_refusal(b, op, b->queue, spoilt,
                            w == 3 ? "takes another device's buffer" : "takes a span past the end");
         }
-        // An absent span is a fault or a choice; either way nothing may crash. Not called when it is a
-        // choice, because an in-place operation would then run twice.
     }
     if (op->dtype_offset != SIZE_MAX) {
-        const forja_dtype unknown = (forja_dtype)FORJA_DTYPE_I32;
+        const forja_dtype wrong = FORJA_DTYPE_I32;
         memcpy(spoilt, args, op->args_size);
-        memcpy(spoilt + op->dtype_offset, &unknown, sizeof(unknown));
+        memcpy(spoilt + op->dtype_offset, &wrong, sizeof(wrong));
         expect_refusal(b, op, b->queue, spoilt, "takes i32 tensors");
     }
     memset(spoilt, 0, op->args_size);

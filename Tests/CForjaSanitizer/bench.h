@@ -1,5 +1,5 @@
-/// What every case of the smoke program shares: tensors on a device, and a check that runs an operation
-/// with wrong arguments, then with right ones, and keeps what it wrote.
+/// What every case of the smoke program shares: tensors on a device, and a check that runs an
+/// operation with wrong arguments, then with right ones, and keeps what it wrote.
 #pragma once
 
 #include "forja.h"
@@ -59,9 +59,9 @@ typedef struct operation {
     size_t span_count;
 } operation;
 
-/// Runs every fault (NULL queue and arguments, each present span out of range or of another device, an
-/// unknown dtype, a zeroed struct), each of which must be refused with a message; then the call itself,
-/// which must succeed and leave finite numbers. Ends the case.
+/// Runs every fault (NULL queue and arguments, each present span out of range or of another device,
+/// a wrong dtype), each of which must be refused with a message, and a zeroed struct, which must not
+/// crash; then the call itself, which must succeed and leave finite numbers. Ends the case.
 void bench_check(bench *b, const operation *op, const void *args);
 
 /// Every operation over small ragged shapes.

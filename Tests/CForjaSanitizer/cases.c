@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-// The public functions take their own argument types; a call through a pointer of another type would be
-// undefined, hence one adapter each.
+// The public functions take their own argument types; a call through a pointer of another type would
+// be undefined, hence one adapter each.
 #define CALL(function, type)                                               \
     static forja_status call_##function(forja_queue *queue, const void *args) { \
         return forja_##function(queue, (const type *)args);                \
@@ -68,7 +68,9 @@ OPERATION(adamw, forja_adamw_args, SIZE_MAX, AT(adamw, weight), AT(adamw, weight
           AT(adamw, gradient), AT(adamw, m), AT(adamw, v), AT(adamw, scalars))
 
 static const forja_dtype storages[] = {FORJA_DTYPE_F32, FORJA_DTYPE_BF16};
-static const char *dtype_name(forja_dtype dtype) { return dtype == FORJA_DTYPE_F32 ? "f32" : "bf16"; }
+static const char *dtype_name(forja_dtype dtype) {
+    return dtype == FORJA_DTYPE_F32 ? "f32" : "bf16";
+}
 
 /// Names are kept with every value, so they live for the whole run.
 #define NAME(...)                                             \
@@ -168,7 +170,7 @@ static void run_attention(bench *b) {
             args.lse = bench_output(b, rows * 4, FORJA_DTYPE_F32);
             if (variant >> 1)
                 args.document_start = document_starts(b, 2, length);
-            // The backward pass reads what this leaves in `out` and `lse`, so both belong to one case.
+            // The backward pass reads what this leaves in `out` and `lse`: one case for both.
             if (forja_attention_forward(b->queue, &args) != FORJA_OK)
                 b->failures++;
             const forja_attention_backward_args backward = {
@@ -352,7 +354,8 @@ static void run_rows(bench *b, forja_dtype dtype, uint64_t rows, uint64_t width)
                             dtype_name(dtype));
     bench_begin(b, name);
     const forja_swiglu_args gate = {.dtype = dtype, .x = bench_input(b, 2 * count, dtype),
-                                    .y = bench_output(b, count, dtype), .rows = rows, .width = width};
+                                    .y = bench_output(b, count, dtype), .rows = rows,
+                                    .width = width};
     bench_check(b, &swiglu_forward, &gate);
     bench_begin(b, name);
     const forja_swiglu_backward_args gate_backward = {

@@ -1,4 +1,4 @@
-/// Runs every operation of the C engine once over small ragged shapes, with right and wrong arguments.
+/// Runs every operation of the C engine over small ragged shapes, with right and wrong arguments.
 /// Sanitizers watch it on the host; Oclgrind watches it on its simulated device.
 ///
 ///     smoke host      1 thread and 3 threads; both must give the same bits
@@ -23,9 +23,9 @@ static void expect(bench *b, bool holds, const char *what) {
 static void run_object_faults(bench *b) {
     forja_device_info info;
     unsigned char bytes[16] = {0};
-    expect(b, forja_opencl_device_query(&info, SIZE_MAX) != FORJA_OK, "query of a device past the end");
+    expect(b, forja_opencl_device_query(&info, SIZE_MAX) != FORJA_OK, "query past the end");
     forja_device *device = NULL;
-    expect(b, forja_device_open_opencl(&device, SIZE_MAX) != FORJA_OK, "open of a device past the end");
+    expect(b, forja_device_open_opencl(&device, SIZE_MAX) != FORJA_OK, "open past the end");
     expect(b, forja_device_open_opencl(NULL, 0) != FORJA_OK, "open into NULL");
     expect(b, forja_device_open_host(NULL, 1) != FORJA_OK, "open of the host into NULL");
     expect(b, forja_queue_create(NULL, b->device) != FORJA_OK, "queue into NULL");
@@ -35,7 +35,8 @@ static void run_object_faults(bench *b) {
     expect(b, forja_buffer_create(NULL, b->device, 1) != FORJA_OK, "buffer into NULL");
     expect(b, forja_buffer_create(&buffer, NULL, 1) != FORJA_OK, "buffer without a device");
     expect(b, forja_buffer_create(&buffer, b->device, 0) != FORJA_OK, "buffer of 0 bytes");
-    expect(b, forja_buffer_create(&buffer, b->device, UINT64_MAX - 7) != FORJA_OK, "buffer of 2^64 bytes");
+    expect(b, forja_buffer_create(&buffer, b->device, UINT64_MAX - 7) != FORJA_OK,
+           "buffer of 2^64 bytes");
     expect(b, forja_buffer_create(&buffer, b->device, 10) == FORJA_OK, "buffer of 10 bytes");
     const uint64_t ranges[][2] = {{0, 11}, {10, 1}, {11, 0}, {UINT64_MAX, 2}, {2, UINT64_MAX - 1}};
     for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
@@ -77,8 +78,9 @@ static void compare(bench *b, const bench *reference, bool exactly) {
 }
 
 int main(int argc, char **argv) {
-    const bool on_opencl = argc == 2 && strcmp(argv[1], "opencl") == 0;
-    if (!on_opencl && !(argc == 2 && strcmp(argv[1], "host") == 0)) {
+    const char *mode = argc == 2 ? argv[1] : "";
+    const bool on_opencl = strcmp(mode, "opencl") == 0;
+    if (!on_opencl && strcmp(mode, "host") != 0) {
         fprintf(stderr, "usage: %s host|opencl\n", argv[0]);
         return 64;
     }

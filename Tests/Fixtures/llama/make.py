@@ -29,8 +29,8 @@ BATCH, LENGTH, STEPS = 3, 24, 20
 VOCABULARY = 96
 IGNORED = -100
 
-# Base 500 and an original context of 32 put all three regimes of the Llama 3.1 rule (wavelength kept
-# below 8 positions, blended up to 32, divided above) among the D/2 pairs of either model.
+# Base 500 and an original context of 32 put all three regimes of the Llama 3.1 rule (wavelength
+# kept below 8 positions, blended up to 32, divided above) among the D/2 pairs of either model.
 ROPE = {
     "rope_type": "llama3",
     "rope_theta": 500.0,
@@ -161,7 +161,7 @@ def largest_difference(ours, theirs):
 
 
 def write_configs(folder):
-    """`save_pretrained` writes transformers 5's form; the form of transformers 4 is made from it."""
+    """`save_pretrained` writes transformers 5's form; that of transformers 4 is made from it."""
     config = json.loads((folder / "config.json").read_text())
     older = {k: v for k, v in config.items() if k not in ("rope_parameters", "dtype")}
     scaling = {k: v for k, v in config["rope_parameters"].items() if k != "rope_theta"}
