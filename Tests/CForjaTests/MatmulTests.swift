@@ -153,12 +153,12 @@ extension OperationTests {
             }
         }
 
-        @Test("needs no more memory than it says", arguments: Target.matmul, MatmulLayout.allCases)
-        func needsNoMoreMemoryThanItSays(target: Target, layout: MatmulLayout) throws {
-            for (m, n, k) in [(257, 190, 300), (3, 700, 513), (700, 5, 70)] {
-                for storage in Storage.computing {
+        @Test("needs no more memory than it says", arguments: Target.matmul)
+        func needsNoMoreMemoryThanItSays(target: Target) throws {
+            for (m, n, k) in [(257, 190, 300), (3, 700, 513)] {
+                for layout in MatmulLayout.allCases {
                     var product = Product(layout: layout, m: m, n: n, k: k)
-                    (product.input, product.output) = (storage, storage)
+                    (product.input, product.output) = (.bf16, .bf16)
                     try expectProduct(product, on: target, alone: true)
                 }
             }
