@@ -73,19 +73,21 @@ static inline ushort_v narrow_bf16_v(float_v x) {
         *(__global vector *)p = narrow(x);                                                   \
     }
 #else
-// Of a part, the other lanes are 0.
+// Of a part, the other lanes are 0. Whole vectors go through a type of element alignment: vstore is a
+// scalar store per lane on PoCL 3.1.
 #define DEFINE_MEMORY(name, type, vector, widen, narrow)                                     \
-    static inline float_v load_##name(__global const type *p, ulong left) {                         \
+    typedef vector __attribute__((aligned(sizeof(type)))) name##_unaligned;                  \
+    static inline float_v load_##name(__global const type *p, ulong left) {                  \
         if (left >= VEC)                                                                     \
-            return widen(JOIN(vload, VEC)(0, p));                                            \
+            return widen(*(__global const name##_unaligned *)p);                             \
         type part[VEC];                                                                      \
         for (uint k = 0; k < VEC; k++)                                                       \
             part[k] = k < left ? p[k] : (type)0;                                             \
         return widen(JOIN(vload, VEC)(0, part));                                             \
     }                                                                                        \
-    static inline void store_##name(float_v x, __global type *p, ulong left) {                      \
+    static inline void store_##name(float_v x, __global type *p, ulong left) {               \
         if (left >= VEC) {                                                                   \
-            JOIN(vstore, VEC)(narrow(x), 0, p);                                              \
+            *(__global name##_unaligned *)p = narrow(x);                                     \
             return;                                                                          \
         }                                                                                    \
         type part[VEC];                                                                      \
