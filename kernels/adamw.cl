@@ -1,5 +1,5 @@
-// forja_adamw: one update in one pass, Loshchilov and Hutter, 2019, arXiv:1711.05101 (formulas and the
-// places of the scalars in include/forja_optimizer.h). Does nothing when IS_FINITE is 0.
+// forja_adamw: one update in one pass, Loshchilov and Hutter, 2019, arXiv:1711.05101 (formulas and
+// the places of the scalars in include/forja_optimizer.h). Does nothing when IS_FINITE is 0.
 //
 // Launch    one work-group per BLOCK elements
 // Writes    weight, m and v in place; the bf16 copy where the buffer is not NULL

@@ -1,11 +1,14 @@
-// destination = (to) source between f32, bf16 and f16, rounding to nearest even; all go through f32.
+// destination = (to) source between f32, bf16 and f16, rounding to nearest even; all go through
+// f32.
 //
-// Options   -DLOAD=load_f32_v (or bf16, f16), -DSTORE=store_…, -DFROM_T and -DTO_T their element types
+// Options   -DLOAD=load_f32_v (or bf16, f16), -DSTORE=store_…, -DFROM_T and -DTO_T their element
+//           types
 // Launch    one work-group per BLOCK elements
 // Tail      as common.cl: part vectors with LANES = 1
 // Twin      cpu/cast.c
 //
-// Half is converted in integer code: it needs no half type, and no subnormal float that a device may flush.
+// Half is converted in integer code: it needs no half type, and no subnormal float that a device
+// may flush.
 
 static inline float_v widen_f16_v(ushort_v x) {
     uint_v bits = convert_uint_v(x), magnitude = bits & 0x7fffu;

@@ -1,8 +1,8 @@
 // Prepended to every kernel file: storage types and their conversions.
 //
-// storage_t is what tensors are made of in memory: float, or with -DSTORAGE_BF16 the upper half of a
-// float in a ushort. OpenCL C has no bf16 type, so loads widen and stores round to nearest even here.
-// Sums are float32 everywhere.
+// storage_t is what tensors are made of in memory: float, or with -DSTORAGE_BF16 the upper half of
+// a float in a ushort. OpenCL C has no bf16 type, so loads widen and stores round to nearest even
+// here. Sums are float32 everywhere.
 
 inline float bf16_to_float(ushort x) { return as_float((uint)x << 16); }
 
@@ -24,16 +24,16 @@ inline float storage_store(float x) { return x; }
 #endif
 
 #ifdef LANES
-// ── Walking rows ──────────────────────────────────────────────────────────────────────────────────
+// ── Walking rows ─────────────────────────────────────────────────────────────────────────────────
 //
-// A work-group of LANES work-items walks a row (or a block of elements) together, VEC elements each at
-// a time: work-item `lane` takes the vectors lane, lane + LANES, … of the row. One body serves both
-// kinds of device: on CPU devices LANES is 1 and a vector is a register; on GPUs LANES is a power of
-// two, and neighbours read neighbouring vectors.
+// A work-group of LANES work-items walks a row (or a block of elements) together, VEC elements each
+// at a time: work-item `lane` takes the vectors lane, lane + LANES, … of the row. One body serves
+// both kinds of device: on CPU devices LANES is 1 and a vector is a register; on GPUs LANES is a
+// power of two, and neighbours read neighbouring vectors.
 //
-// With LANES > 1 the host chooses VEC so that it divides every width and offset: loads are aligned and
-// there are no tails. With LANES = 1 any width goes; the last vector of a row is loaded in part.
-// Chosen in opencl/rows.c.
+// With LANES > 1 the host chooses VEC so that it divides every width and offset: loads are aligned
+// and there are no tails. With LANES = 1 any width goes; the last vector of a row is loaded in
+// part. Chosen in opencl/rows.c.
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -65,35 +65,35 @@ static inline ushort_v narrow_bf16_v(float_v x) {
 
 // `left` elements are left from p to the end of the row.
 #if LANES > 1 || VEC == 1
-#define DEFINE_MEMORY(name, type, vector, widen, narrow)                                     \
-    static inline float_v load_##name(__global const type *p, ulong left) {                         \
-        return widen(*(__global const vector *)p);                                           \
-    }                                                                                        \
-    static inline void store_##name(float_v x, __global type *p, ulong left) {                      \
-        *(__global vector *)p = narrow(x);                                                   \
+#define DEFINE_MEMORY(name, type, vector, widen, narrow)                                  \
+    static inline float_v load_##name(__global const type *p, ulong left) {               \
+        return widen(*(__global const vector *)p);                                        \
+    }                                                                                     \
+    static inline void store_##name(float_v x, __global type *p, ulong left) {            \
+        *(__global vector *)p = narrow(x);                                                \
     }
 #else
-// Of a part, the other lanes are 0. Whole vectors go through a type of element alignment: vstore is a
-// scalar store per lane on PoCL 3.1.
-#define DEFINE_MEMORY(name, type, vector, widen, narrow)                                     \
-    typedef vector __attribute__((aligned(sizeof(type)))) name##_unaligned;                  \
-    static inline float_v load_##name(__global const type *p, ulong left) {                  \
-        if (left >= VEC)                                                                     \
-            return widen(*(__global const name##_unaligned *)p);                             \
-        type part[VEC];                                                                      \
-        for (uint k = 0; k < VEC; k++)                                                       \
-            part[k] = k < left ? p[k] : (type)0;                                             \
-        return widen(JOIN(vload, VEC)(0, part));                                             \
-    }                                                                                        \
-    static inline void store_##name(float_v x, __global type *p, ulong left) {               \
-        if (left >= VEC) {                                                                   \
-            *(__global name##_unaligned *)p = narrow(x);                                     \
-            return;                                                                          \
-        }                                                                                    \
-        type part[VEC];                                                                      \
-        JOIN(vstore, VEC)(narrow(x), 0, part);                                               \
-        for (uint k = 0; k < left; k++)                                                      \
-            p[k] = part[k];                                                                  \
+// Of a part, the other lanes are 0. Whole vectors go through a type of element alignment: vstore is
+// a scalar store per lane on PoCL 3.1.
+#define DEFINE_MEMORY(name, type, vector, widen, narrow)                                  \
+    typedef vector __attribute__((aligned(sizeof(type)))) name##_unaligned;               \
+    static inline float_v load_##name(__global const type *p, ulong left) {               \
+        if (left >= VEC)                                                                  \
+            return widen(*(__global const name##_unaligned *)p);                          \
+        type part[VEC];                                                                   \
+        for (uint k = 0; k < VEC; k++)                                                    \
+            part[k] = k < left ? p[k] : (type)0;                                          \
+        return widen(JOIN(vload, VEC)(0, part));                                          \
+    }                                                                                     \
+    static inline void store_##name(float_v x, __global type *p, ulong left) {            \
+        if (left >= VEC) {                                                                \
+            *(__global name##_unaligned *)p = narrow(x);                                  \
+            return;                                                                       \
+        }                                                                                 \
+        type part[VEC];                                                                   \
+        JOIN(vstore, VEC)(narrow(x), 0, part);                                            \
+        for (uint k = 0; k < left; k++)                                                   \
+            p[k] = part[k];                                                               \
     }
 #endif
 DEFINE_MEMORY(f32_v, float, float_v, , )
@@ -106,8 +106,8 @@ DEFINE_MEMORY(bf16_v, ushort, ushort_v, widen_bf16_v, narrow_bf16_v)
 #define store_v store_f32_v
 #endif
 
-// A dot product and not x.s0 + x.s1 + …, which clang turns into a shuffle with undefined lanes: Oclgrind
-// 21.10 reads those with --uninitialized and dies.
+// A dot product and not x.s0 + x.s1 + …, which clang turns into a shuffle with undefined lanes:
+// Oclgrind 21.10 reads those with --uninitialized and dies.
 static inline float sum_4(float4 x) { return dot(x, (float4)(1.0f)); }
 static inline float max_4(float4 x) { return fmax(fmax(x.s0, x.s2), fmax(x.s1, x.s3)); }
 #if VEC == 1
@@ -145,8 +145,8 @@ static inline float_v fill_v(float_v x, ulong left, float filler) {
 }
 #endif
 
-// Sum and maximum over the work-group, the same in every work-item, and a barrier for global memory;
-// reached by all of them together.
+// Sum and maximum over the work-group, the same in every work-item, and a barrier for global
+// memory; reached by all of them together.
 #if LANES == 1
 #define ROW_SCRATCH
 #define row_barrier()
@@ -173,13 +173,13 @@ static inline float row_reduce(float x, bool greatest, __local float *scratch) {
 }
 #endif
 
-// ── log Σ exp of a row ────────────────────────────────────────────────────────────────────────────
+// ── log Σ exp of a row ───────────────────────────────────────────────────────────────────────────
 //
-// With t = scale · x: the greatest t, Σ exp(t − maximum) and Σ exp(t − maximum) · (t − maximum). One pass
-// over memory: a block is read again from cache. Where it raises the maximum, what was summed before
-// shrinks by exp(old − new) (Milakov and Gimelshein, 2018, arXiv:1805.02867). The maximum starts at
-// -MAXFLOAT and not at -INFINITY, so that a row of -INFINITY gives sums of 0 and no NaN; a NaN in the
-// row makes the sums NaN.
+// With t = scale · x: the greatest t, Σ exp(t − maximum) and Σ exp(t − maximum) · (t − maximum).
+// One pass over memory: a block is read again from cache. Where it raises the maximum, what was
+// summed before shrinks by exp(old − new) (Milakov and Gimelshein, 2018, arXiv:1805.02867). The
+// maximum starts at -MAXFLOAT and not at -INFINITY, so that a row of -INFINITY gives sums of 0 and
+// no NaN; a NaN in the row makes the sums NaN.
 #ifdef LOG_SUM_EXP
 // A work-item's share of a block stays in the first-level cache.
 #define LOG_SUM_EXP_BLOCK (LANES == 1 ? 2048 : BLOCK)

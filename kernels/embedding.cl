@@ -40,7 +40,8 @@ static inline void add_row(__global float *sum, __global const storage_t *dy, ul
 
 // forja_embedding_backward: d_table[v] += Σ over n with ids[n] = v of dy[n], n ascending.
 #if LANES == 1
-// Launch    SHARES work-items; each owns the table rows v with v mod SHARES = its number
+// Launch    a power of two of work-items; each owns the table rows v with v mod their count = its
+//           number
 ROW_KERNEL void forja_embedding_backward(__global const storage_t *dy, ulong dy_offset,
                                          __global const int *ids, ulong ids_offset,
                                          __global float *d_table, ulong d_table_offset, ulong rows,
@@ -48,14 +49,14 @@ ROW_KERNEL void forja_embedding_backward(__global const storage_t *dy, ulong dy_
     uint share = get_group_id(0), shares = get_num_groups(0);
     for (ulong n = 0; n < rows; n++) {
         int id = ids[ids_offset + n];
-        if (id >= 0 && (ulong)id < table_rows && (uint)id % shares == share)
+        if (id >= 0 && (ulong)id < table_rows && ((uint)id & (shares - 1)) == share)
             add_row(d_table + d_table_offset + id * width, dy + dy_offset + n * width, width);
     }
 }
 #else
-// Launch    one work-group per n. The group of an id's first occurrence owns the table row; the others
-//           find an earlier one and add nothing. LANES ids are compared at a time; their matches are
-//           bits in local memory, set by integer atomics, whose order does not show
+// Launch    one work-group per n. The group of an id's first occurrence owns the table row; the
+//           others find an earlier one and add nothing. LANES ids are compared at a time; their
+//           matches are bits in local memory, set by integer atomics, whose order does not show
 #define MASK_WORDS ((LANES + 31) / 32)
 ROW_KERNEL void forja_embedding_backward(__global const storage_t *dy, ulong dy_offset,
                                          __global const int *ids, ulong ids_offset,

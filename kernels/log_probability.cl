@@ -3,7 +3,8 @@
 //   lse = log Σ_v exp(s·x_v)   log_probability = s·x_label − lse   entropy = lse − Σ_v p_v·s·x_v
 //   dx_v = s · gradient · (1[v = label] − p_v)
 //
-// Legend    V = vocabulary, s = scale; row r starts at r · row_stride; label < 0: the row carries none
+// Legend    V = vocabulary, s = scale; row r starts at r · row_stride; label < 0: the row carries
+//           none
 // Launch    ⌈rows / group_rows⌉ work-groups
 // Precision storage_t in memory, float32 in every sum
 // Writes    a work-item changes only its own vectors of a row
@@ -46,7 +47,8 @@ ROW_KERNEL void forja_log_probability(
         if (is_first && label >= 0 && label < (long)width)
             label_t = storage_load(x[label]) * scale;
         row_barrier(); // before another work-item overwrites it
-        // Where nothing is asked of a row it is not read; the barriers inside stay outside of any branch.
+        // Where nothing is asked of a row it is not read; the barriers inside stay outside of any
+        // branch.
         log_sum_exp s;
         row_log_sum_exp(&s, x, label >= 0 || lse || entropy ? width : 0, scale);
         float log_sum = log(s.sum);

@@ -31,9 +31,9 @@ ROW_KERNEL void forja_rmsnorm_forward(__global const storage_t *x, ulong x_offse
     }
 }
 
-// forja_rmsnorm_backward_rows: dx (+)= rstd · (w·dy − x · rstd² · mean(w·dy·x)), and this block of rows'
-// part of d_weight, Σ dy · x · rstd, into its row of partials [work-groups, C]. A work-item meets the
-// same columns in every row, so it adds to partials alone.
+// forja_rmsnorm_backward_rows: dx (+)= rstd · (w·dy − x · rstd² · mean(w·dy·x)), and this block of
+// rows' part of d_weight, Σ dy · x · rstd, into its row of partials [work-groups, C]. A work-item
+// meets the same columns in every row, so it adds to partials alone.
 ROW_KERNEL void forja_rmsnorm_backward_rows(
     __global const storage_t *x, ulong x_offset, __global const storage_t *weight,
     ulong weight_offset, __global const float *rstd, ulong rstd_offset,
@@ -69,9 +69,9 @@ ROW_KERNEL void forja_rmsnorm_backward_rows(
 
 // forja_rmsnorm_backward_weight: d_weight (+)= Σ over blocks of partials.
 //
-// Launch    on CPU devices ⌈C / COLUMNS⌉ work-items, each a strip of columns with the blocks in order;
-//           else ⌈C / COLUMNS⌉ work-groups, lane = slice · COLUMNS + column, whose slices take every
-//           SLICES-th block and are added in order
+// Launch    on CPU devices ⌈C / COLUMNS⌉ work-items, each a strip of columns with the blocks in
+//           order; else ⌈C / COLUMNS⌉ work-groups, lane = slice · COLUMNS + column, whose slices
+//           take every SLICES-th block and are added in order
 #if LANES == 1
 #define COLUMNS (4 * VEC)
 #else

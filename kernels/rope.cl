@@ -22,7 +22,8 @@ ROW_KERNEL void forja_rope(__global storage_t *x, ulong x_offset, __global const
         __global const float *sines = sine + sine_offset + table;
         for (uint j = get_local_id(0); j < heads * CHUNKS; j += LANES) {
             uint i = j % CHUNKS * VEC, left = HALF - i;
-            __global storage_t *low = x + x_offset + row * row_stride + j / CHUNKS * (2ul * HALF) + i;
+            ulong head = x_offset + row * row_stride + j / CHUNKS * (2ul * HALF);
+            __global storage_t *low = x + head + i;
             float_v a = load_v(low, left), b = load_v(low + HALF, left);
             float_v c = load_f32_v(cosines + i, left), s = load_f32_v(sines + i, left) * sign;
             store_v(a * c - b * s, low, left);

@@ -5,7 +5,8 @@
 // Precision storage_t in memory, float32 in every sum
 // Twin      cpu/softmax.c
 
-// forja_softmax_forward: y = exp(x − max) / Σ exp(x − max); 0 where every x is −infinity. y may be x.
+// forja_softmax_forward: y = exp(x − max) / Σ exp(x − max); 0 where every x is −infinity. y may be
+// x.
 #ifdef LOG_SUM_EXP
 ROW_KERNEL void forja_softmax_forward(__global const storage_t *x, ulong x_offset,
                                       __global storage_t *y, ulong y_offset, ulong rows,

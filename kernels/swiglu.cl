@@ -1,6 +1,7 @@
 // y = silu(gate) · up and its gradient, Shazeer, 2020, arXiv:2002.05202.
 //
-// Legend    x [rows, 2F] holds gate in columns [0, F) and up in [F, 2F); `group_rows` to a work-group
+// Legend    x [rows, 2F] holds gate in columns [0, F) and up in [F, 2F); `group_rows` to a
+//           work-group
 // Launch    ⌈rows / group_rows⌉ work-groups
 // Precision storage_t in memory, float32 between
 // Twin      cpu/swiglu.c

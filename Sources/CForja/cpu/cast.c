@@ -1,9 +1,11 @@
 // Conversions between f32, bf16 and f16, all through f32.
 //
-// f16 is converted in integer code, so that no target needs half instructions or the compiler's helpers.
+// f16 is converted in integer code, so that no target needs half instructions or the compiler's
+// helpers.
 #include "storage.h"
 
-/// Widens f16: the magnitude's bits, moved into f32's place, are 2^-112 of the value, subnormals included.
+/// Widens f16: the magnitude's bits, moved into f32's place, are 2^-112 of the value, subnormals
+/// included.
 FORJA__INLINE void f32_from_f16_16(forja__f32x16 *x, const forja__u16x16 *halves) {
     forja__u32x16 bits = __builtin_convertvector(*halves, forja__u32x16);
     forja__u32x16 sign = (bits & 0x8000u) << 16, magnitude = (bits & 0x7fffu) << 13;

@@ -46,8 +46,8 @@ forja_status forja__cpu_embedding_forward(forja_queue *queue, const forja_embedd
     return FORJA_OK;
 }
 
-// Task s owns the table rows v with v mod SHARES = s: frequent tokens have small ids and are spread by that, and one
-// owner per row walks n upwards, so the order of a row's sum is that of the batch.
+// Task s owns the table rows v with v mod SHARES = s: frequent tokens have small ids and are spread
+// by that, and one owner per row walks n upwards, so the order of a row's sum is that of the batch.
 enum { SHARES = 64 };
 
 typedef struct scatter_context {

@@ -1,4 +1,5 @@
-/// Maximum and sum of exponentials of a row in one pass over memory, shared by softmax and log-probability.
+/// Maximum and sum of exponentials of a row in one pass over memory, shared by softmax and
+/// log-probability.
 #pragma once
 
 #include "storage.h"
@@ -9,7 +10,8 @@ typedef struct forja__log_sum_exp {
     double sum, weighted_sum;
 } forja__log_sum_exp;
 
-/// Adds exp(exponent), and its product with the exponent; −infinity adds 0 to both. `exponent` is overwritten.
+/// Adds exp(exponent), and its product with the exponent; −infinity adds 0 to both. `exponent` is
+/// overwritten.
 FORJA__INLINE void forja__add_exponentials(forja__f32x16 *sums, forja__f32x16 *weighted_sums,
                                            forja__f32x16 *exponent, bool with_weighted_sum) {
     forja__f32x16 e = *exponent;
@@ -21,9 +23,10 @@ FORJA__INLINE void forja__add_exponentials(forja__f32x16 *sums, forja__f32x16 *w
     }
 }
 
-/// Blocks are read twice, the second time from the first-level cache. When a block raises the maximum, what was summed
-/// before shrinks by exp(old − new) (Milakov and Gimelshein, 2018, arXiv:1805.02867). The maximum starts at −FLT_MAX
-/// and not at −infinity, so that a row of −infinity gives sums of 0 and no NaN; a NaN in the row makes the sums NaN.
+/// Blocks are read twice, the second time from the first-level cache. When a block raises the
+/// maximum, what was summed before shrinks by exp(old − new) (Milakov and Gimelshein, 2018,
+/// arXiv:1805.02867). The maximum starts at −FLT_MAX and not at −infinity, so that a row of
+/// −infinity gives sums of 0 and no NaN; a NaN in the row makes the sums NaN.
 FORJA__INLINE void forja__row_log_sum_exp(forja__log_sum_exp *out, const void *base, uint64_t start,
                                           uint64_t width, float scale, bool with_weighted_sum,
                                           bool bf16) {
@@ -54,7 +57,8 @@ FORJA__INLINE void forja__row_log_sum_exp(forja__log_sum_exp *out, const void *b
         }
         maximum = block_maximum;
 
-        // Scaled and shifted in two statements: a fused product would differ from the one the maximum was taken of.
+        // Scaled and shifted in two statements: a fused product would differ from the one the
+        // maximum was taken of.
         forja__f32x16 sums = {0}, weighted_sums = {0};
         for (i = first; i + 16 <= end; i += 16) {
             forja__load_16(&x, base, start + i, 16, bf16);

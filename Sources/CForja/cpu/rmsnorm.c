@@ -49,8 +49,8 @@ forja_status forja__cpu_rmsnorm_forward(forja_queue *queue, const forja_rmsnorm_
     return FORJA_OK;
 }
 
-// The weight's gradient is summed per block of rows into a row of the workspace, then over the blocks in order. The
-// blocks depend on N alone.
+// The weight's gradient is summed per block of rows into a row of the workspace, then over the
+// blocks in order. The blocks depend on N alone.
 enum { MIN_BLOCK_ROWS = 32, MAX_BLOCKS = 128 };
 
 typedef struct backward_context {

@@ -1,8 +1,8 @@
-/// What the bandwidth-bound operations of the host share: storage types as vectors of 16 floats, and one body compiled
-/// for every instruction set.
+/// What the bandwidth-bound operations of the host share: storage types as vectors of 16 floats,
+/// and one body compiled for every instruction set.
 ///
-/// Vectors go through pointers, as in vector_math.h. `bf16` is a constant where these are called, so that no branch on
-/// it is left, and so is `count` inside FORJA__FOR_VECTORS.
+/// Vectors go through pointers, as in vector_math.h. `bf16` is a constant where these are called,
+/// so that no branch on it is left, and so is `count` inside FORJA__FOR_VECTORS.
 #pragma once
 
 #include <string.h>
@@ -37,8 +37,8 @@ FORJA__INLINE forja__task *forja__best_task(forja__task *avx512, forja__task *av
 }
 #endif
 
-/// From `static inline void name_body(const void *context, uint64_t index)` makes `name_task()`, the pool task for
-/// this processor.
+/// From `static inline void name_body(const void *context, uint64_t index)` makes `name_task()`,
+/// the pool task for this processor.
 #define FORJA__DEFINE_TASK(name)                                                             \
     FORJA__DEFINE_TASK_FOR(name, FORJA__TARGET_AVX512, avx512, (context, index))             \
     FORJA__DEFINE_TASK_FOR(name, FORJA__TARGET_AVX2, avx2, (context, index))                 \
@@ -47,7 +47,8 @@ FORJA__INLINE forja__task *forja__best_task(forja__task *avx512, forja__task *av
         return forja__best_task(name##_avx512, name##_avx2, name##_baseline);                \
     }
 
-/// From `static inline void name_body(const void *context, uint64_t index, bool bf16)` makes `name_task(bf16)`.
+/// From `static inline void name_body(const void *context, uint64_t index, bool bf16)` makes
+/// `name_task(bf16)`.
 #define FORJA__DEFINE_STORAGE_TASK(name)                                                     \
     FORJA__DEFINE_TASK_FOR(name, FORJA__TARGET_AVX512, avx512_f32, (context, index, false))  \
     FORJA__DEFINE_TASK_FOR(name, FORJA__TARGET_AVX512, avx512_bf16, (context, index, true))  \
@@ -87,9 +88,9 @@ FORJA__INLINE void *forja__host_at(forja_span span, forja_dtype dtype) {
 
 /// ── Vectors of storage ────────────────────────────────────────────────────────────────────────
 
-/// Runs the block for i = start, start + 16, … below `end`. `count`, which the block passes to loads and stores, is the
-/// constant 16 in a first copy of it and what is left in a second, so that the loop holds no code for tails: calls to
-/// memcpy there would push its registers through memory.
+/// Runs the block for i = start, start + 16, … below `end`. `count`, which the block passes to
+/// loads and stores, is the constant 16 in a first copy of it and what is left in a second, so that
+/// the loop holds no code for tails: calls to memcpy there would push its registers through memory.
 #define FORJA__FOR_VECTORS(i, start, end, ...)                                               \
     do {                                                                                     \
         uint64_t i = (start);                                                                \

@@ -18,8 +18,8 @@ forja_status forja__opencl_rmsnorm_forward(forja_queue *queue, const forja_rmsno
                          FORJA__ARG(args->epsilon), FORJA__ARG(group_rows));
 }
 
-/// Rows of one partial sum of the weight's gradient. Depends on N and the device class alone: a CPU wants few
-/// partials, a GPU many work-groups.
+/// Rows of one partial sum of the weight's gradient. Depends on N and the device class alone: a CPU
+/// wants few partials, a GPU many work-groups.
 static uint64_t backward_group_rows(const forja_device *device, uint64_t rows) {
     bool is_cpu = forja__rows_choose(device, FORJA_DTYPE_F32, 1, 0).lanes == 1;
     uint64_t least = is_cpu ? 32 : 8, group_rows = forja__ceil_groups(rows, is_cpu ? 128 : 512);
@@ -37,7 +37,8 @@ static forja_status add_partials(forja_queue *queue, const forja_rmsnorm_backwar
                                  forja_span partials, cl_ulong blocks) {
     static const char name[] = "forja_rmsnorm_backward_weight";
     enum { STRIP_VECTORS = 4, GROUP_COLUMNS = 32 }; // COLUMNS in kernels/rmsnorm.cl
-    // The partials are dense rows, read one column to a work-item on GPUs: no vectors, the most lanes.
+    // The partials are dense rows, read one column to a work-item on GPUs: no vectors, the most
+    // lanes.
     forja__rows rows = forja__rows_choose(queue->device, FORJA_DTYPE_F32, UINT64_MAX, 1);
     cl_kernel kernel;
     FORJA__TRY(forja__rows_kernel(&kernel, queue->device, FORJA__SOURCE_RMSNORM, rows, "", name));

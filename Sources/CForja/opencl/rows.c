@@ -1,5 +1,5 @@
-// Shapes of row and element kernels: one work-item per block of rows with wide vectors on CPU devices, one work-group
-// per row on the others.
+// Shapes of row and element kernels: one work-item per block of rows with wide vectors on CPU
+// devices, one work-group per row on the others.
 #include "rows.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include "device.h"
 
 enum {
-    CPU_BLOCK = 16384, // elements: long enough to hide a work-group's start, short enough to balance
+    CPU_BLOCK = 16384, // elements: hides a work-group's start, is short enough to balance
     GPU_MAX_LANES = 256,
     GPU_MIN_LANES = 32,
     GPU_VECTOR_BYTES = 16,
