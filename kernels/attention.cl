@@ -156,15 +156,23 @@ __kernel void forja_attention_dkv_ref(
     }
 }
 
-// forja_attention_decode_cpu: T = 1 on a CPU runtime. One work-item streams K and V of one head in
-// runs of 16 keys; it is here because it needs no tile. Launch    global (1, H, B), local (1, 1, 1)
-#define RUN 16
+// forja_attention_decode_cpu: T = 1 on a CPU runtime. One work-item streams K and V of one
+// key-value head once, in runs of 64 keys, for the GROUP = H / G heads that read it; it is here
+// because it has no tile. Launch    global (1, G, B), local (1, 1, 1)
+#ifdef GROUP
+#define RUN 64
 
 #ifdef STORAGE_BF16
+static inline float16 storage_load16(__global const storage_t *p) {
+    return as_float16(convert_uint16(vload16(0, p)) << 16);
+}
 static inline float4 storage_load4(__global const storage_t *p) {
     return as_float4(convert_uint4(vload4(0, p)) << 16);
 }
 #else
+static inline float16 storage_load16(__global const storage_t *p) {
+    return vload16(0, p);
+}
 static inline float4 storage_load4(__global const storage_t *p) {
     return vload4(0, p);
 }
@@ -176,53 +184,67 @@ __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_dec
     __global float *lse, ulong lse_at, __global const int *document_start, ulong start_at,
     __global const int *query_offset, ulong offset_at, uint T, uint S, uint H, uint G, ulong q_row,
     ulong k_row, ulong v_row, ulong out_row, float scale) {
-    const uint h = get_global_id(1), b = get_global_id(2), g = h / (H / G);
+    const uint g = get_global_id(1), b = get_global_id(2);
     const long last = last_visible(query_offset, offset_at, S, b, 0);
-    float query[HEAD_DIM], acc[HEAD_DIM], p[RUN];
-    for (int d = 0; d < HEAD_DIM; d++) {
-        query[d] = storage_load(q[q_at + b * q_row + (ulong)h * HEAD_DIM + d]) * scale;
+    const ulong head_at = (ulong)g * GROUP * HEAD_DIM;
+    float query[GROUP * HEAD_DIM], acc[GROUP * HEAD_DIM], p[GROUP][RUN], high[GROUP], sum[GROUP];
+    for (int d = 0; d < GROUP * HEAD_DIM; d++) {
+        query[d] = storage_load(q[q_at + b * q_row + head_at + d]) * scale;
         acc[d] = 0.0f;
     }
-    float high = NO_MAXIMUM, sum = 0.0f;
+    for (int r = 0; r < GROUP; r++) {
+        high[r] = NO_MAXIMUM;
+        sum[r] = 0.0f;
+    }
     for (long j0 = first_visible(document_start, start_at, T, b, 0); j0 <= last; j0 += RUN) {
         const int keys = (int)min((long)RUN, last + 1 - j0);
-        const ulong at = (ulong)b * S + j0;
-        float top = high;
-        for (int j = 0; j < keys; j++) {
-            __global const storage_t *key = k + k_at + (at + j) * k_row + (ulong)g * HEAD_DIM;
-            // Eight partial sums: one chain of dependent additions would wait on each.
-            float4 even = 0.0f, odd = 0.0f;
-            int d = 0;
-            for (; d + 8 <= HEAD_DIM; d += 8) {
-                even = fma(vload4(0, query + d), storage_load4(key + d), even);
-                odd = fma(vload4(0, query + d + 4), storage_load4(key + d + 4), odd);
+        __global const storage_t *key = k + k_at + ((ulong)b * S + j0) * k_row + g * HEAD_DIM;
+        __global const storage_t *value = v + v_at + ((ulong)b * S + j0) * v_row + g * HEAD_DIM;
+        for (int j = 0; j < keys; j++, key += k_row)
+            for (int r = 0; r < GROUP; r++) {
+                // Four chains of additions, so that none waits on another; float4 and not float16,
+                // whose halves Oclgrind takes for uninitialised.
+                float4 part[4] = {(float4)0.0f, (float4)0.0f, (float4)0.0f, (float4)0.0f};
+                int d = 0;
+                for (; d + 16 <= HEAD_DIM; d += 16)
+                    for (int c = 0; c < 4; c++)
+                        part[c] = fma(vload4(c, query + r * HEAD_DIM + d),
+                                      storage_load4(key + d + 4 * c), part[c]);
+                float s = dot((part[0] + part[1]) + (part[2] + part[3]), (float4)1.0f);
+                for (; d < HEAD_DIM; d++)
+                    s = fma(query[r * HEAD_DIM + d], storage_load(key[d]), s);
+                p[r][j] = s;
             }
-            float s = dot(even + odd, (float4)1.0f);
-            for (; d < HEAD_DIM; d++)
-                s = fma(query[d], storage_load(key[d]), s);
-            p[j] = s;
-            top = s > top ? s : top;
-        }
-        const float shrink = exp(high - top);
-        high = top;
-        sum *= shrink;
-        if (shrink != 1.0f)
+        for (int r = 0; r < GROUP; r++) {
+            float top = high[r];
+            for (int j = 0; j < keys; j++)
+                top = p[r][j] > top ? p[r][j] : top;
+            const float shrink = exp(high[r] - top);
+            high[r] = top;
+            sum[r] *= shrink;
+            for (int j = 0; j < keys; j++) {
+                p[r][j] = exp(p[r][j] - top);
+                sum[r] += p[r][j];
+            }
             for (int d = 0; d < HEAD_DIM; d++)
-                acc[d] *= shrink;
-        for (int j = 0; j < keys; j++) {
-            p[j] = exp(p[j] - top);
-            sum += p[j];
-            __global const storage_t *value = v + v_at + (at + j) * v_row + (ulong)g * HEAD_DIM;
-            int d = 0;
-            for (; d + 4 <= HEAD_DIM; d += 4)
-                vstore4(fma((float4)p[j], storage_load4(value + d), vload4(0, acc + d)), 0,
-                        acc + d);
-            for (; d < HEAD_DIM; d++)
-                acc[d] = fma(p[j], storage_load(value[d]), acc[d]);
+                acc[r * HEAD_DIM + d] *= shrink;
         }
+        for (int j = 0; j < keys; j++, value += v_row)
+            for (int r = 0; r < GROUP; r++) {
+                float *row = acc + r * HEAD_DIM;
+                int d = 0;
+                for (; d + 16 <= HEAD_DIM; d += 16)
+                    vstore16(fma((float16)p[r][j], storage_load16(value + d), vload16(0, row + d)),
+                             0, row + d);
+                for (; d < HEAD_DIM; d++)
+                    row[d] = fma(p[r][j], storage_load(value[d]), row[d]);
+            }
     }
-    for (int d = 0; d < HEAD_DIM; d++)
-        out[out_at + b * out_row + (ulong)h * HEAD_DIM + d] =
-            storage_store(sum == 0.0f ? 0.0f : acc[d] / sum);
-    lse[lse_at + (ulong)b * H + h] = high + log(sum);
+    for (int r = 0; r < GROUP; r++) {
+        for (int d = 0; d < HEAD_DIM; d++)
+            out[out_at + b * out_row + head_at + r * HEAD_DIM + d] =
+                storage_store(sum[r] == 0.0f ? 0.0f : acc[r * HEAD_DIM + d] / sum[r]);
+        lse[lse_at + (ulong)b * H + g * GROUP + r] = high[r] + log(sum[r]);
+    }
 }
+#endif

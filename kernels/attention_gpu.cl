@@ -35,7 +35,7 @@
 #define SIDE 8
 #endif
 #define COLUMNS ((HEAD_DIM + SIDE - 1) / SIDE)
-#define GROUP (SIDE * SIDE)
+#define WORK_ITEMS (SIDE * SIDE)
 
 // to[limit, PITCH] = factor · rows of D elements; rows from `rows` to `limit` are 0. By the whole
 // group.
@@ -65,7 +65,7 @@ __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) __kernel void forja_attenti
     const long end = min(base + rows, (long)S);
     LOAD_TILE(query, q + q_at + ((ulong)b * T + row) * q_row + (ulong)h * HEAD_DIM, q_row, rows,
               BLOCK_M, scale * LOG2_E)
-    for (uint m = item; m < BLOCK_M; m += GROUP) {
+    for (uint m = item; m < BLOCK_M; m += WORK_ITEMS) {
         maximum[m] = NO_MAXIMUM;
         sum[m] = 0.0f;
         first[m] = document_start && m < rows
@@ -103,7 +103,7 @@ __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) __kernel void forja_attenti
                     key >= first[m] && key <= base + m && key < end ? s[i][j] : MASKED;
             }
         barrier(CLK_LOCAL_MEM_FENCE);
-        for (uint m = item; m < BLOCK_M; m += GROUP) {
+        for (uint m = item; m < BLOCK_M; m += WORK_ITEMS) {
             __local float *line = score + m * (BLOCK_N + 1);
             float high = maximum[m], total = 0.0f;
             for (uint n = 0; n < BLOCK_N; n++)

@@ -15,10 +15,25 @@ FORJA__INLINE float sum_lanes(vec x) {
     return lane[0];
 }
 
-/// score[r, j] = query[r] · key[j] for up to 4 heads r, which share the loads of the key.
+/// Asks for the `bytes` at `address` ahead of their use. Rows of one head lie whole pages apart in
+/// wide caches, where the hardware's own prefetching stops; an address past the end is only a hint.
+FORJA__INLINE void prefetch_row(uintptr_t address, uint64_t bytes) {
+    for (uint64_t at = 0; at < bytes; at += 64)
+        __builtin_prefetch((const void *)(address + at));
+}
+
+/// score[r, j] = query[r] · key[j] for up to 4 heads r, which share the loads of the key. Asks for
+/// keys to come, and for row j of `value`, which is read next.
 FORJA__INLINE void score_heads(float *score, const float *query, const float *key, uint64_t key_row,
-                               uint64_t keys, uint64_t padded, const int heads) {
+                               const float *value, uint64_t value_row, uint64_t keys,
+                               uint64_t padded, const int heads) {
+    enum { KEYS_AHEAD = 16 };
     for (uint64_t j = 0; j < keys; j++, key += key_row) {
+        if (value) {
+            prefetch_row((uintptr_t)key + KEYS_AHEAD * key_row * sizeof(float),
+                         padded * sizeof(float));
+            prefetch_row((uintptr_t)value + j * value_row * sizeof(float), padded * sizeof(float));
+        }
         vec sum[4] = {{0}};
         for (uint64_t d = 0; d < padded; d += LANES) {
             vec k = load(key + d);
@@ -105,23 +120,29 @@ static void attention_decode_task(const forja__attention_plan *plan, uint64_t in
             load_rows(key, padded, x->k, x->dtype, at * x->k_row_stride + g * width,
                       x->k_row_stride, keys, width, 1.0f);
         }
+        const float *value =
+            in_place ? forja__ptr(x->v, float) + at * x->v_row_stride + g * width : NULL;
         for (uint64_t r = 0; r < group; r += 4) {
+            const float *ahead = r == 0 ? value : NULL;
             float *s = score + r * TILE;
             const float *q = query + r * padded;
+#define SCORE(heads)                                                                               \
+    score_heads(s, q, right, right_row, ahead, x->v_row_stride, keys, padded, heads)
             switch (least(4, group - r)) {
             case 1:
-                score_heads(s, q, right, right_row, keys, padded, 1);
+                SCORE(1);
                 break;
             case 2:
-                score_heads(s, q, right, right_row, keys, padded, 2);
+                SCORE(2);
                 break;
             case 3:
-                score_heads(s, q, right, right_row, keys, padded, 3);
+                SCORE(3);
                 break;
             default:
-                score_heads(s, q, right, right_row, keys, padded, 4);
+                SCORE(4);
                 break;
             }
+#undef SCORE
         }
         for (uint64_t r = 0; r < group; r++) {
             float factor;
@@ -131,7 +152,7 @@ static void attention_decode_task(const forja__attention_plan *plan, uint64_t in
                     store(out + r * padded + d, load(out + r * padded + d) * factor);
         }
         if (in_place) {
-            right = forja__ptr(x->v, float) + at * x->v_row_stride + g * width;
+            right = value;
             right_row = x->v_row_stride;
         } else {
             load_rows(key, padded, x->v, x->dtype, at * x->v_row_stride + g * width,

@@ -66,9 +66,14 @@ static const forja__source sources[] = {FORJA__SOURCE_ATTENTION, FORJA__SOURCE_A
 static forja_status get_kernel(cl_kernel *out, char name[64], forja_queue *queue,
                                const forja_attention_args *args, forja__source source,
                                const char *pass, const char *suffix) {
+    const char *storage = args->dtype == FORJA_DTYPE_BF16 ? " -DSTORAGE_BF16" : "";
     char options[64];
-    snprintf(options, sizeof options, "-DHEAD_DIM=%u%s", args->head_dim,
-             args->dtype == FORJA_DTYPE_BF16 ? " -DSTORAGE_BF16" : "");
+    // GROUP sizes arrays of the decode kernel alone; the others serve every group.
+    if (strcmp(pass, "decode") == 0)
+        snprintf(options, sizeof options, "-DHEAD_DIM=%u -DGROUP=%u%s", args->head_dim,
+                 args->heads / args->key_value_heads, storage);
+    else
+        snprintf(options, sizeof options, "-DHEAD_DIM=%u%s", args->head_dim, storage);
     snprintf(name, 64, "forja_attention_%s%s%s", pass, *suffix ? "_" : "", suffix);
     return forja__kernel_get(out, queue->device, source, options, name);
 }
@@ -97,6 +102,7 @@ forja_status forja__opencl_attention_forward(forja_queue *queue, const forja_att
     if (x.query_length == 1 && variant == VARIANT_CPU) {
         pass = "decode";
         source = FORJA__SOURCE_ATTENTION; // it has no tile
+        grid = (struct grid){{1, x.key_value_heads, x.batch}, {1, 1, 1}};
     } else if (x.query_length == 1 && variant == VARIANT_GPU) {
         pass = "decode";
         grid = (struct grid){{64, x.heads, x.batch}, {64, 1, 1}};
