@@ -14,27 +14,64 @@ enum CanonicalComposition {
     static func composed(_ text: UnsafeBufferPointer<UInt8>) -> [UInt8]? {
         // U+0300, the first scalar that composition can touch, starts with 0xCC.
         guard text.contains(where: { $0 >= 0xCC }) else { return nil }
-        var result = String.UnicodeScalarView()
-        var known = String.UnicodeScalarView()
-        func flush() {
-            let decomposed = String(known).decomposedStringWithCanonicalMapping
-            result.append(contentsOf: compose(decomposed.unicodeScalars))
-            known.removeAll()
-        }
-        for scalar in String(decoding: text, as: UTF8.self).unicodeScalars {
-            if isKnown(scalar) {
-                known.append(scalar)
-            } else {
-                flush()
-                result.append(scalar)
+        guard let base = text.baseAddress else { return nil }
+        var result: [UInt8] = []
+        result.reserveCapacity(text.count)
+        // A cluster starts at a scalar that stands alone and is composed if anything else follows
+        // in it; what lies between such clusters is copied in one piece.
+        var copyStart = 0
+        var clusterStart = 0
+        var isPlain = true
+        func finishCluster(at end: Int) {
+            if !isPlain {
+                result.append(contentsOf: text[copyStart..<clusterStart])
+                appendComposed(text[clusterStart..<end], to: &result)
+                copyStart = end
             }
+            clusterStart = end
+            isPlain = true
         }
-        flush()
-        return Array(String(result).utf8)
+        var position = 0
+        while position < text.count {
+            let (value, byteCount) = decodeScalar(base, at: position)
+            if standsAlone(value) {
+                finishCluster(at: position)
+            } else if Unicode.Scalar(value).map(isKnown) != true {
+                finishCluster(at: position)
+                clusterStart = position + byteCount
+            } else {
+                isPlain = false
+            }
+            position += byteCount
+        }
+        finishCluster(at: text.count)
+        result.append(contentsOf: text[copyStart...])
+        return result
+    }
+
+    private static func appendComposed(
+        _ cluster: Slice<UnsafeBufferPointer<UInt8>>, to result: inout [UInt8]
+    ) {
+        let decomposed = String(decoding: cluster, as: UTF8.self)
+            .decomposedStringWithCanonicalMapping
+        for scalar in compose(decomposed.unicodeScalars) {
+            result.append(contentsOf: UTF8.encode(scalar)!)
+        }
+    }
+
+    /// Whether a scalar is known to be a starter that nothing before it takes in and that does not
+    /// change by itself: Latin, Cyrillic, Hebrew, Arabic, punctuation, kana, ideographs, Hangul.
+    private static func standsAlone(_ value: UInt32) -> Bool {
+        switch value {
+        case 0..<0x300, 0x400...0x482, 0x48A...0x52F, 0x5D0...0x5EA, 0x620...0x64A,
+            0x2010...0x2027, 0x3001...0x3029, 0x3041...0x3096, 0x30A1...0x30FA, 0x3400...0x4DB5,
+            0x4E00...0x9FD5, 0xAC00...0xD7A3, 0xFF01...0xFF5E:
+            true
+        default: false
+        }
     }
 
     private static func isKnown(_ scalar: Unicode.Scalar) -> Bool {
-        guard scalar.value >= 0x300 else { return true }
         guard let age = scalar.properties.age else { return false }
         return age.major <= 9
     }
@@ -51,15 +88,17 @@ enum CanonicalComposition {
 
     /// Marks behind each starter, ascending by class; those of one class keep their order.
     private static func ordered(_ decomposed: String.UnicodeScalarView) -> [Element] {
-        var elements: [Element] = []
-        for element in decomposed.lazy.map(Element.init) {
-            var place = elements.count
-            while element.combiningClass > 0, place > 0,
-                elements[place - 1].combiningClass > element.combiningClass
-            {
-                place -= 1
+        var elements = decomposed.map(Element.init)
+        var start = 0
+        while start < elements.count {
+            let end = elements[start...].firstIndex { $0.combiningClass == 0 } ?? elements.count
+            if end - start > 1 {
+                let marks = elements[start..<end].enumerated().sorted {
+                    ($0.element.combiningClass, $0.offset) < ($1.element.combiningClass, $1.offset)
+                }
+                elements.replaceSubrange(start..<end, with: marks.map(\.element))
             }
-            elements.insert(element, at: place)
+            start = end + 1
         }
         return elements
     }

@@ -61,16 +61,21 @@ public struct TokenizerTrainer: Sendable {
     /// - Parameters:
     ///   - vocabularySize: Tokens wanted, all kinds together. A small text may run out of pairs:
     ///     look at the result's `vocabularySize`.
-    ///   - specialTokens: Not empty, each once, longer than one character.
+    ///   - specialTokens: Each once, of two characters or more. Letters such as "é" spell a byte
+    ///     in a byte-level vocabulary and would be decoded to it: they are refused.
     /// - Throws: `.invalidInput` for special tokens that cannot be or a vocabulary too small for
     ///   them and the bytes.
     public func bytePairTokenizer(
         vocabularySize: Int, specialTokens: [String] = ["<|end_of_text|>"]
     ) throws(ForjaError) -> Tokenizer {
-        for token in specialTokens where token.unicodeScalars.count < 2 {
-            throw ForjaError(
-                .invalidInput, "the special token \(TokenizerWriter.quoted(token)) is too short",
-                fix: "use two characters or more, such as <|end_of_text|>")
+        for token in specialTokens {
+            let bytes = Array(token.utf8)
+            guard bytes.count > 1, ByteAlphabet.bytes(of: bytes) ?? bytes == bytes else {
+                throw ForjaError(
+                    .invalidInput,
+                    "the special token \(TokenizerWriter.quoted(token)) is too short or spells bytes",
+                    fix: "use two ASCII characters or more, such as <|end_of_text|>")
+            }
         }
         let leastSize = specialTokens.count + 256
         guard vocabularySize >= leastSize, vocabularySize <= TokenizerModelFile.greatestID + 1
