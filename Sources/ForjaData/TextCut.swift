@@ -15,7 +15,7 @@ import ForjaFormats
 ///
 /// "word\n\nNext" can be cut at neither place: in the first part GPT-2 would make one piece of both
 /// line feeds, in the whole it makes two. Kept by TokenizationTests.
-enum TextCut {
+package enum TextCut {
     private static let space = UInt8(ascii: " ")
     private static let lineFeed = UInt8(ascii: "\n")
 
@@ -29,7 +29,7 @@ enum TextCut {
     ///   - rule: Which of the two the tokenizer allows. One without such a pre-tokeniser, or with
     ///     added tokens that take in white space, allows none; one that puts a space before each
     ///     text it is given allows only the first.
-    static func place(
+    package static func place(
         in text: UnsafeRawBufferPointer, range: Range<Int>, target: Int, rule: Tokenizer.CuttingRule
     ) -> Int {
         func isPlace(_ place: Int) -> Bool {

@@ -47,29 +47,29 @@ public struct TextSource: Sendable, Hashable {
 }
 
 /// A source file cut into pieces of about one size, each encoded on its own.
-struct TextPieces {
-    enum Piece {
+package struct TextPieces {
+    package enum Piece {
         /// Part of a plain text.
         case text(Range<Int>, endsDocument: Bool)
         /// Whole lines of JSONL; `firstLine` counts from 1.
         case rows(Range<Int>, firstLine: Int)
 
-        var range: Range<Int> {
+        package var range: Range<Int> {
             switch self {
             case .text(let range, _), .rows(let range, _): range
             }
         }
     }
 
-    let source: TextSource
-    let file: MappedFile
+    package let source: TextSource
+    package let file: MappedFile
     private let targetByteCount: Int
     private let rule: Tokenizer.CuttingRule
     private var position = 0
     private var line = 1
 
     /// - Throws: `.inputOutput` when the file cannot be read; `.invalidInput` when it is empty.
-    init(
+    package init(
         _ source: TextSource, targetByteCount: Int, rule: Tokenizer.CuttingRule
     ) throws(ForjaError) {
         self.source = source
@@ -84,7 +84,7 @@ struct TextPieces {
     }
 
     /// The next piece; `nil` at the end of the file.
-    mutating func next() -> Piece? {
+    package mutating func next() -> Piece? {
         guard position < file.count else { return nil }
         let start = position
         let firstLine = line

@@ -24,7 +24,7 @@ public struct TokenShardCache: Sendable {
         TemporaryName.removeStale(in: directory)
     }
 
-    static func directory(in environment: [String: String]) -> String {
+    package static func directory(in environment: [String: String]) -> String {
         func value(_ key: String) -> NSString? {
             environment[key].flatMap { $0.isEmpty ? nil : $0 as NSString }
         }

@@ -43,7 +43,7 @@ public struct Tokenization: Sendable {
             threads: threads, pieceByteCount: 1 << 18)
     }
 
-    init(
+    package init(
         tokenizer: Tokenizer, tokenizerDigest: SHA256Digest, endOfText: Int32?, threads: Int,
         pieceByteCount: Int
     ) {

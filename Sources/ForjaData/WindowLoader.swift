@@ -45,7 +45,7 @@ public struct WindowLoader: Sendable {
     }
 
     /// First token of the window with a number, in the shard.
-    func windowStart(of number: Int) -> Int {
+    package func windowStart(of number: Int) -> Int {
         let (epoch, place) = number.quotientAndRemainder(dividingBy: windowCount)
         let stream = UInt32(truncatingIfNeeded: epoch)
         let phase = CounterRandom(seed: seed, purpose: .data, stream: stream)

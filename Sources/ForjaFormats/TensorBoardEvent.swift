@@ -6,7 +6,7 @@
 ///     Value   { string tag = 1; float simple_value = 2 }
 ///
 /// Schema: tensorflow/tensorflow:core/util/event.proto and core/framework/summary.proto.
-enum TensorBoardEvent {
+package enum TensorBoardEvent {
     private enum Wire: UInt64 {
         case varint = 0
         case fixed64 = 1
@@ -15,11 +15,11 @@ enum TensorBoardEvent {
     }
 
     /// The record every event file starts with.
-    static func fileVersion(wallTime: Double) -> [UInt8] {
+    package static func fileVersion(wallTime: Double) -> [UInt8] {
         fixed64(1, wallTime.bitPattern) + length(3, Array("brain.Event:2".utf8))
     }
 
-    static func scalars(
+    package static func scalars(
         _ scalars: [(tag: String, value: Float)], step: Int, wallTime: Double
     ) -> [UInt8] {
         let summary = scalars.flatMap { scalar in
@@ -33,7 +33,7 @@ enum TensorBoardEvent {
     }
 
     /// The step of an encoded event; 0 where it has none; `nil` where the bytes are no event.
-    static func step(of event: ArraySlice<UInt8>) -> Int? {
+    package static func step(of event: ArraySlice<UInt8>) -> Int? {
         var rest = event
         var step = 0
         while !rest.isEmpty {

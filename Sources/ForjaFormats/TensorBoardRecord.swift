@@ -5,18 +5,18 @@
 /// little-endian, CRC-32C. The mask, ((crc >> 15) | (crc << 17)) + 0xa282ead8, keeps the CRC of
 /// data that holds CRCs from degenerating.
 /// Format: tensorflow/tensorflow:core/lib/io/record_writer.h.
-enum TensorBoardRecord {
+package enum TensorBoardRecord {
     /// Bytes around the data.
-    static let overhead = 16
+    package static let overhead = 16
 
-    static func frame(_ data: [UInt8]) -> [UInt8] {
+    package static func frame(_ data: [UInt8]) -> [UInt8] {
         let length = bytes(UInt64(data.count))
         return length + bytes(maskedCRC(length)) + data + bytes(maskedCRC(data))
     }
 
     /// The data of the records from the start of `file` up to the first that is cut off or fails
     /// its checksum.
-    static func records(in file: [UInt8]) -> [ArraySlice<UInt8>] {
+    package static func records(in file: [UInt8]) -> [ArraySlice<UInt8>] {
         var result: [ArraySlice<UInt8>] = []
         var position = 0
         while file.count - position >= overhead {
@@ -35,13 +35,13 @@ enum TensorBoardRecord {
         return result
     }
 
-    static func maskedCRC(_ data: some Sequence<UInt8>) -> UInt32 {
+    package static func maskedCRC(_ data: some Sequence<UInt8>) -> UInt32 {
         let crc = crc32c(data)
         return ((crc >> 15) | (crc << 17)) &+ 0xA282_EAD8
     }
 
     /// CRC-32C (Castagnoli), reflected polynomial 0x82F63B78.
-    static func crc32c(_ data: some Sequence<UInt8>) -> UInt32 {
+    package static func crc32c(_ data: some Sequence<UInt8>) -> UInt32 {
         var crc = ~UInt32(0)
         for byte in data { crc = table[Int(UInt8(truncatingIfNeeded: crc) ^ byte)] ^ (crc >> 8) }
         return ~crc
@@ -51,7 +51,7 @@ enum TensorBoardRecord {
         (0..<8).reduce(UInt32(byte)) { crc, _ in (crc >> 1) ^ (crc & 1 == 0 ? 0 : 0x82F6_3B78) }
     }
 
-    static func bytes(_ value: some FixedWidthInteger) -> [UInt8] {
+    package static func bytes(_ value: some FixedWidthInteger) -> [UInt8] {
         withUnsafeBytes(of: value.littleEndian, Array.init)
     }
 

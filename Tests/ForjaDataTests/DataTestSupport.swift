@@ -2,7 +2,7 @@ import ForjaCore
 import ForjaFormats
 import Foundation
 
-@testable import ForjaData
+import ForjaData
 
 /// A directory for one test, removed with it.
 final class ScratchDirectory: Sendable {

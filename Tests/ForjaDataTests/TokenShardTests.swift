@@ -3,7 +3,7 @@ import ForjaFormats
 import Foundation
 import Testing
 
-@testable import ForjaData
+import ForjaData
 
 @Suite("Token shards")
 struct TokenShardTests {

@@ -1,7 +1,7 @@
 import ForjaCore
 import Testing
 
-@testable import ForjaData
+import ForjaData
 
 @Suite("Training and validation windows")
 struct WindowLoaderTests {

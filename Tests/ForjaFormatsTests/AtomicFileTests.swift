@@ -2,7 +2,7 @@ import ForjaCore
 import Foundation
 import Testing
 
-@testable import ForjaFormats
+import ForjaFormats
 
 /// A directory for one test, removed with it.
 final class ScratchDirectory: Sendable {

@@ -2,7 +2,7 @@ import ForjaCore
 import Foundation
 import Testing
 
-@testable import ForjaFormats
+import ForjaFormats
 
 private let fixtures = (#filePath as NSString).deletingLastPathComponent + "/../Fixtures/llama/"
 

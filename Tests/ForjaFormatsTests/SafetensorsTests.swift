@@ -2,7 +2,7 @@ import ForjaCore
 import Foundation
 import Testing
 
-@testable import ForjaFormats
+import ForjaFormats
 
 /// Made by Tests/Fixtures/safetensors/make.py.
 private let fixtures =

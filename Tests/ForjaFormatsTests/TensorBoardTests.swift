@@ -2,7 +2,7 @@ import ForjaCore
 import Foundation
 import Testing
 
-@testable import ForjaFormats
+import ForjaFormats
 
 @Suite("TensorBoard events")
 struct TensorBoardTests {

@@ -14,7 +14,7 @@ public enum TemporaryName {
     private static let counter = Atomic<Int>(0)
 
     /// This machine's name, without the characters that the form of a name uses.
-    static let host: String = {
+    package static let host: String = {
         var buffer = [CChar](repeating: 0, count: 256)
         guard gethostname(&buffer, buffer.count - 1) == 0 else { return "localhost" }
         let name = String(

@@ -4,22 +4,22 @@ import ForjaNN
 import ForjaRuntime
 
 /// How Hugging Face's tensors lie in the model's parameters: a fused projection is several of them, one under another.
-struct LlamaCheckpointMap {
+package struct LlamaCheckpointMap {
     /// One tensor of a checkpoint: rows of a parameter.
-    struct Piece {
+    package struct Piece {
         /// `model.layers.0.self_attn.q_proj.weight`
-        let name: String
-        let parameter: Parameter
+        package let name: String
+        package let parameter: Parameter
         /// First element within the parameter.
-        let offset: Int
-        let shape: Shape
+        package let offset: Int
+        package let shape: Shape
     }
 
-    let pieces: [Piece]
+    package let pieces: [Piece]
     /// Names that may stand in a file and say nothing new.
     private let ignorable: Set<String>
 
-    init(_ model: LlamaModel) {
+    package init(_ model: LlamaModel) {
         let c = model.configuration
         var pieces: [Piece] = []
         func add(_ name: String, _ parameter: Parameter, rows: Range<Int>? = nil) {
