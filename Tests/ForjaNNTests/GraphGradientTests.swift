@@ -112,12 +112,16 @@ struct GraphGradientTests {
 
     @Test("gated unit", arguments: TestedDevice.all)
     func swiGLU(device: TestedDevice) throws {
-        try check([[4, 10]], device: device) { try $0.swiGLU($1[0]) }
+        try check([[4, 5], [10, 5]], device: device) {
+            try $0.swiGLU($0.linear($1[0], weight: $1[1]))
+        }
     }
 
     @Test("softmax", arguments: TestedDevice.all)
     func softmax(device: TestedDevice) throws {
-        try check([[4, 9]], device: device) { $0.softmax($1[0]) }
+        try check([[4, 5], [9, 5]], device: device) {
+            $0.softmax(try $0.linear($1[0], weight: $1[1]))
+        }
     }
 
     @Test("residual around a norm and a linear", arguments: TestedDevice.all)

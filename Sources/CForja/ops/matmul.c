@@ -27,8 +27,10 @@ static bool is_empty(const forja_matmul_args *args) {
            (args->k == 0 && args->accumulate);
 }
 
-static bool is_same_place(forja_span a, forja_span b) {
-    return a.buffer == b.buffer && a.offset == b.offset;
+static bool is_same_place(forja_span a, forja_dtype a_dtype, forja_span b, forja_dtype b_dtype) {
+    // Offsets count elements of each span's own type.
+    return a.buffer == b.buffer &&
+           a.offset * forja_dtype_size(a_dtype) == b.offset * forja_dtype_size(b_dtype);
 }
 
 forja_status forja_matmul(forja_queue *queue, const forja_matmul_args *args) {
@@ -63,7 +65,9 @@ forja_status forja_matmul(forja_queue *queue, const forja_matmul_args *args) {
                                  args->output_dtype, operation, "c"));
     // Fused tensors interleave their matrices' rows, so ranges that cross are fine; the same place
     // is not.
-    if (args->k != 0 && (is_same_place(args->c, args->a) || is_same_place(args->c, args->b)))
+    if (args->k != 0 &&
+        (is_same_place(args->c, args->output_dtype, args->a, args->input_dtype) ||
+         is_same_place(args->c, args->output_dtype, args->b, args->input_dtype)))
         return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
                            "%s: c is the place of an input; the product needs a place of its own",
                            operation);
