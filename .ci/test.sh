@@ -17,11 +17,11 @@ status=0
 
 # One line a test: "✔ Test NAME passed after ...", "✘ Test NAME failed after ...", "➜ Test NAME skipped".
 awk '
-    /^. Test run with [0-9]+ test/ { announced += $5; next }
-    /^. Test case / { next }
+    /^[^ ]+ Test run with [0-9]+ test/ { announced += $5; next }
+    /^[^ ]+ Test case / { next }
     /^✔ Test .* passed after / { passed++ }
     /^✘ Test .* failed after / { failed++ }
-    /^➜ Test .* skipped/ { skipped++; names = names "\n  skipped: " substr($0, index($0, "Test ") + 5) }
+    /^➜ Test .* skipped/ { skipped++; names = names "\n  " substr($0, index($0, "Test ")) }
     END {
         printf "\n%d tests: %d passed, %d failed, %d skipped%s\n",
             announced, passed, failed, skipped, names
