@@ -20,14 +20,19 @@ extension OperationTests {
         @Test("clips only what is longer than the limit", arguments: Target.rows)
         func clips(target: Target) throws {
             // ‖gradient‖ = 6, scaled 3.
-            for (limit, factor) in [(1, 1 / 3.000001), (4, 1), (0, 1), (-1, 1)]
-                as [(Double, Double)]
-            {
+            for (limit, factor) in [1: 1 / 3.000001, 4: 1, 0: 1, -1: 1] as [Double: Double] {
                 let scalars = StepScalars(gradientScale: 0.5, maxNorm: limit, lossSum: 1)
                 let got = try target.run { try norm([20, 16], scalars, at: $0) }
                 expectClose([got.norm], [3], within: Tolerance.transcendental)
                 expectClose([got.updateScale], [0.5 * factor], within: Tolerance.transcendental)
             }
+        }
+
+        @Test("adds 1e-6 to the norm before it clips", arguments: Target.rows)
+        func addsToNormBeforeClipping(target: Target) throws {
+            let scalars = StepScalars(gradientScale: 1, maxNorm: 5e-7, lossSum: 1)
+            let got = try target.run { try norm([1e-12], scalars, at: $0) }
+            expectClose([got.updateScale], [0.25], within: Tolerance.transcendental)
         }
 
         @Test("adds small partials to a large one without losing them", arguments: Target.rows)
@@ -199,7 +204,8 @@ private struct StepScalars {
 private struct AdamWReference {
     static let beta1 = Double(Float(0.9))
     static let beta2 = Double(Float(0.95))
-    static let epsilon = Double(Float(1e-8))
+    /// Large enough that its place in the formula shows.
+    static let epsilon = Double(Float(1e-3))
     static let weightDecay = Double(Float(0.1))
 
     var weight, m, v: [Double]
