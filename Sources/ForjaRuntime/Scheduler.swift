@@ -42,7 +42,8 @@ public final class Scheduler {
 
     /// What the engine will hold for these graphs: arenas, workspace and the variables they name.
     public var plannedByteCount: Int {
-        arenaByteCounts.reduce(0, +) + workspaceByteCount + variables.reduce(0) { $0 + $1.byteCount }
+        arenaByteCounts.reduce(0, +) + workspaceByteCount
+            + variables.reduce(0) { $0 + $1.byteCount }
     }
 
     public var arenaByteCount: Int { arenaByteCounts.reduce(0, +) }

@@ -178,8 +178,9 @@ public final class Trainer {
     private func validate(
         metrics: MetricsLog, tensorBoard: TensorBoardWriter?
     ) throws(ForjaError) {
-        guard let batches = try data.validationBatches(
-            for: recipe, sequences: engine.shape.sequences)
+        guard
+            let batches = try data.validationBatches(
+                for: recipe, sequences: engine.shape.sequences)
         else { return }
         let loss = try engine.validate(batches)
         lastValidationLoss = loss

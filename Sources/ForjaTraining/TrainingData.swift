@@ -98,7 +98,9 @@ public struct TrainingData: Sendable {
             "tokenizer": train.header.tokenizerDigest.description,
             "train": train.header.sourceDigest.description,
         ]
-        if let validation { hashes["validation"] = validation.shard.header.sourceDigest.description }
+        if let validation {
+            hashes["validation"] = validation.shard.header.sourceDigest.description
+        }
         return hashes
     }
 

@@ -12,7 +12,8 @@ struct DataCommand: ParsableCommand {
 struct DataInspectCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "inspect",
-        abstract: "Shows what a recipe trains on: sizes, splits and the batches of its first steps.",
+        abstract:
+            "Shows what a recipe trains on: sizes, splits and the batches of its first steps.",
         discussion: """
             The data of a step is a function of recipe and step, so these are exactly the tokens that train reads.
 

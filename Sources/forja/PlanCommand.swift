@@ -71,7 +71,8 @@ struct PlanCommand: ParsableCommand {
                 configuration, computeType: recipe.computeType, positions: recipe.sequenceLength),
             shape: recipe.stepShape, optimizer: recipe.optimizer, queue: queue)
         let device = queue.device.description
-        let parameterBytes = { (variables: [Variable]) in variables.reduce(0) { $0 + $1.byteCount } }
+        let parameterBytes = { (variables: [Variable]) in variables.reduce(0) { $0 + $1.byteCount }
+        }
         let states = engine.states.flatMap { [$0.firstMoment, $0.secondMoment] }
         // The process itself: program, runtime, the OpenCL compiler or the BLAS library's buffers.
         let process = device.sharesHostMemory ? peakResidentBytes() : 0

@@ -99,7 +99,8 @@ private func readText(_ path: String) throws(ForjaError) -> String {
 struct TokenizerDecodeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "decode", abstract: "Turns token ids into text.",
-        discussion: "  forja tokenizer decode --tokenizer runs/first/tokenizer.json --ids \"1 2 3\"")
+        discussion: "  forja tokenizer decode --tokenizer runs/first/tokenizer.json --ids \"1 2 3\""
+    )
 
     @Option(help: "A tokenizer.json, or a directory that holds one.")
     var tokenizer: String

@@ -1,8 +1,7 @@
 import ForjaCore
+import ForjaData
 import ForjaFormats
 import Foundation
-
-import ForjaData
 
 /// A directory for one test, removed with it.
 final class ScratchDirectory: Sendable {

@@ -1,9 +1,8 @@
 import ForjaCore
+import ForjaData
 import ForjaFormats
 import Foundation
 import Testing
-
-import ForjaData
 
 @Suite("Token shards")
 struct TokenShardTests {

@@ -1,7 +1,6 @@
 import ForjaCore
-import Testing
-
 import ForjaData
+import Testing
 
 @Suite("Training and validation windows")
 struct WindowLoaderTests {

@@ -1,8 +1,7 @@
 import ForjaCore
+import ForjaFormats
 import Foundation
 import Testing
-
-import ForjaFormats
 
 /// A directory for one test, removed with it.
 final class ScratchDirectory: Sendable {

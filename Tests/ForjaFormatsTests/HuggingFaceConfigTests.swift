@@ -1,8 +1,7 @@
 import ForjaCore
+import ForjaFormats
 import Foundation
 import Testing
-
-import ForjaFormats
 
 private let fixtures = (#filePath as NSString).deletingLastPathComponent + "/../Fixtures/llama/"
 

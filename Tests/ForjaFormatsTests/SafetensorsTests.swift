@@ -1,8 +1,7 @@
 import ForjaCore
+import ForjaFormats
 import Foundation
 import Testing
-
-import ForjaFormats
 
 /// Made by Tests/Fixtures/safetensors/make.py.
 private let fixtures =

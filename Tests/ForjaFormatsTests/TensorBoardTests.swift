@@ -1,8 +1,7 @@
 import ForjaCore
+import ForjaFormats
 import Foundation
 import Testing
-
-import ForjaFormats
 
 @Suite("TensorBoard events")
 struct TensorBoardTests {

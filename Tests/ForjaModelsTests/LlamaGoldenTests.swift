@@ -1,12 +1,11 @@
 import ForjaCore
 import ForjaFormats
+import ForjaModels
 import ForjaNN
 import ForjaRuntime
 import ForjaTestSupport
 import Foundation
 import Testing
-
-import ForjaModels
 
 /// A tiny Llama against what PyTorch computed for the same weights (Tests/Fixtures/llama).
 @Suite("Llama against PyTorch", .serialized)

@@ -14,7 +14,9 @@ struct GraphGradientTests {
         let inputs: [Variable]
         let build: (StepGraph, [Tensor]) throws -> Tensor
 
-        func run(_ values: [[Float]], seed: [Float]?) throws -> (output: [Float], gradients: [[Float]]) {
+        func run(_ values: [[Float]], seed: [Float]?) throws -> (
+            output: [Float], gradients: [[Float]]
+        ) {
             let graph = StepGraph()
             let tensors = inputs.map(graph.tensor)
             let collected = inputs.map {

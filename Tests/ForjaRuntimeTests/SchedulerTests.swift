@@ -5,7 +5,9 @@ import Testing
 
 @Suite("Scheduler", .serialized)
 struct SchedulerTests {
-    @Test("sums collect over microsteps and start again with the next step", arguments: TestedDevice.all)
+    @Test(
+        "sums collect over microsteps and start again with the next step",
+        arguments: TestedDevice.all)
     func microsteps(device: TestedDevice) throws {
         let queue = try device.queue()
         let x = Variable(name: "x", shape: [5], dtype: .float32)

@@ -11,7 +11,9 @@ struct LearningRateScheduleTests {
             maxSteps: steps)
     }
 
-    @Test("warm-up climbs in a straight line and meets the peak", arguments: LearningRateSchedule.Kind.allCases)
+    @Test(
+        "warm-up climbs in a straight line and meets the peak",
+        arguments: LearningRateSchedule.Kind.allCases)
     func warmUp(kind: LearningRateSchedule.Kind) {
         let schedule = schedule(kind)
         #expect(schedule.learningRate(at: 1) == 0.2)
@@ -23,7 +25,8 @@ struct LearningRateScheduleTests {
     func cosine() {
         let schedule = schedule(.cosine)
         #expect(abs(schedule.learningRate(at: 60) - 1.1) < 1e-12)
-        #expect(abs(schedule.learningRate(at: 35) - (0.2 + 1.8 * (1 + 0.5.squareRoot()) / 2)) < 1e-12)
+        #expect(
+            abs(schedule.learningRate(at: 35) - (0.2 + 1.8 * (1 + 0.5.squareRoot()) / 2)) < 1e-12)
         #expect(abs(schedule.learningRate(at: 110) - 0.2) < 1e-12)
     }
 
@@ -42,7 +45,8 @@ struct LearningRateScheduleTests {
         #expect(abs(schedule.learningRate(at: 110) - 0.2) < 1e-12)
     }
 
-    @Test("warm-up and decay longer than the run are cut to fit, and said so", arguments: [1, 2, 5])
+    @Test(
+        "warm-up and decay longer than the run are cut to fit, and said so", arguments: [1, 2, 5])
     func shortRuns(steps: Int) throws {
         let schedule = schedule(.wsd, warmup: 10, decay: 20, steps: steps)
         #expect(schedule.warmupSteps == steps)

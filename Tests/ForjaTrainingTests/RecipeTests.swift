@@ -71,7 +71,8 @@ struct RecipeTests {
         #expect(try recipe(Self.minimal, ["training.max_steps=77"]).maxSteps == 77)
         let error = try #require(failure(Self.minimal, ["training.max_step=77"]))
         #expect(error.fix == "did you mean training.max_steps?")
-        #expect(try #require(failure(Self.minimal, ["training.max_steps"])).message.contains("no ="))
+        #expect(
+            try #require(failure(Self.minimal, ["training.max_steps"])).message.contains("no ="))
     }
 
     @Test("a value of the wrong kind or range says what is expected")
@@ -92,7 +93,9 @@ struct RecipeTests {
         #expect(error.message.contains("key_value_heads is 3"))
         #expect(error.fix?.contains("1, 2, 4") == true)
         let located = try #require(
-            failure(Self.minimal.replacingOccurrences(of: "key_value_heads: 2", with: "key_value_heads: 3")))
+            failure(
+                Self.minimal.replacingOccurrences(
+                    of: "key_value_heads: 2", with: "key_value_heads: 3")))
         #expect(located.message.contains("/recipes/test.yaml:1"))
         #expect(try #require(failure(Self.minimal, ["model.heads=5"])).message.contains("divide"))
     }

@@ -10,7 +10,8 @@ extension StepGraph {
         record(
             "log_probability",
             reads: [logits, labels] + [gradient].compactMap { $0 },
-            writes: [logProbability] + [lse, entropy, gradient == nil ? nil : logits]
+            writes: [logProbability]
+                + [lse, entropy, gradient == nil ? nil : logits]
                 .compactMap { $0 }, forja_log_probability
         ) {
             forja_log_probability_args(

@@ -190,7 +190,8 @@ public struct Recipe: Sendable {
         }
         for path in ["parallel.data", "parallel.tensor"] where integer(path) != 1 {
             throw ForjaError(
-                .unavailable, "\(path) is \(integer(path)!); this build trains on one device"
+                .unavailable,
+                "\(path) is \(integer(path)!); this build trains on one device"
                     + place(path), fix: "set \(path) to 1")
         }
     }

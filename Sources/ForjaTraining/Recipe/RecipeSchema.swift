@@ -25,7 +25,8 @@ public enum RecipeSchema {
             "model.tie_embeddings", .boolean, default: .boolean(true),
             "Whether the head is the embedding table."),
         RecipeKey(
-            "model.rope_base", .number(1...1e12), default: .number(500_000), "Base of rotary positions."),
+            "model.rope_base", .number(1...1e12), default: .number(500_000),
+            "Base of rotary positions."),
         RecipeKey(
             "model.rope_scaling.factor", .number(1...1e6),
             "Llama 3.1 scaling: how far long wavelengths are stretched. Absent: none."),
@@ -39,7 +40,8 @@ public enum RecipeSchema {
             "model.rope_scaling.original_context_length", .integer(1...16_777_216),
             default: .integer(8192), "Context before stretching."),
         RecipeKey(
-            "model.norm_epsilon", .number(0...1), default: .number(1e-5), "Added to the mean square."),
+            "model.norm_epsilon", .number(0...1), default: .number(1e-5),
+            "Added to the mean square."),
         RecipeKey(
             "model.initializer_range", .number(0...10), default: .number(0.02),
             "Standard deviation of initial weights."),
@@ -88,10 +90,14 @@ public enum RecipeSchema {
             "training.dtype", .choice(["f32", "bf16"]), default: .string("f32"),
             "Storage of weights' copies and activations; sums and masters are float32."),
 
-        RecipeKey("optimizer.beta1", .number(0...0.999999), default: .number(0.9), "First moment's decay."),
         RecipeKey(
-            "optimizer.beta2", .number(0...0.999999), default: .number(0.95), "Second moment's decay."),
-        RecipeKey("optimizer.epsilon", .number(0...1), default: .number(1e-8), "Added to the root."),
+            "optimizer.beta1", .number(0...0.999999), default: .number(0.9), "First moment's decay."
+        ),
+        RecipeKey(
+            "optimizer.beta2", .number(0...0.999999), default: .number(0.95),
+            "Second moment's decay."),
+        RecipeKey(
+            "optimizer.epsilon", .number(0...1), default: .number(1e-8), "Added to the root."),
         RecipeKey(
             "optimizer.weight_decay", .number(0...10), default: .number(0.1),
             "Decoupled decay, times the learning rate."),
@@ -103,11 +109,13 @@ public enum RecipeSchema {
             "Clips the global norm; 0 clips nothing."),
 
         RecipeKey(
-            "schedule.kind", .choice(["constant", "cosine", "linear", "wsd"]), default: .string("cosine"),
+            "schedule.kind", .choice(["constant", "cosine", "linear", "wsd"]),
+            default: .string("cosine"),
             "How the learning rate falls after warm-up."),
         RecipeKey("schedule.learning_rate", .number(0...1000), "The peak."),
         RecipeKey(
-            "schedule.warmup_steps", .integer(0...1_000_000_000), default: .integer(0), "Linear warm-up."),
+            "schedule.warmup_steps", .integer(0...1_000_000_000), default: .integer(0),
+            "Linear warm-up."),
         RecipeKey(
             "schedule.decay_steps", .integer(0...1_000_000_000), default: .integer(0),
             "wsd: steps of the final decay."),
@@ -126,7 +134,8 @@ public enum RecipeSchema {
             "checkpoint.every_steps", .integer(0...1_000_000_000), default: .integer(500),
             mayChangeOnResume: true, "Saves every so many steps; 0 saves only the end."),
         RecipeKey(
-            "checkpoint.keep_last", .integer(1...1_000_000), default: .integer(2), mayChangeOnResume: true,
+            "checkpoint.keep_last", .integer(1...1_000_000), default: .integer(2),
+            mayChangeOnResume: true,
             "Older checkpoints are removed once a newer one is whole."),
 
         RecipeKey(
