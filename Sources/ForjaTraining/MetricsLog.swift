@@ -60,6 +60,16 @@ public final class MetricsLog {
     /// Makes everything appended durable.
     public func synchronize() { fsync(descriptor) }
 
+    /// Newest validation loss in a run's log, nats per token; `nil` when there is none.
+    public static func lastValidationLoss(directory: String) throws(ForjaError) -> Double? {
+        let path = (directory as NSString).appendingPathComponent(fileName)
+        for line in try lines(at: path).reversed() {
+            let object = try? JSONSerialization.jsonObject(with: Data(line.text.utf8))
+            if let loss = (object as? [String: Any])?["validation_loss"] as? Double { return loss }
+        }
+        return nil
+    }
+
     /// Whole lines of a log with their steps; a torn last line is left out.
     static func lines(at path: String) throws(ForjaError) -> [(step: Int, text: String)] {
         guard let data = FileManager.default.contents(atPath: path) else { return [] }

@@ -17,8 +17,7 @@ public struct RunDirectory: Sendable {
     public init(path: String, isResuming: Bool) throws(ForjaError) {
         self.path = path
         try makeDirectory(at: path)
-        let present = Self.entries(of: path).filter { !$0.hasPrefix(".") }
-        guard isResuming || present.isEmpty else {
+        guard isResuming || Self.isUnused(path) else {
             throw ForjaError(
                 .invalidInput, "the run directory \(path) is not empty",
                 fix: "add --resume to continue that run, or name another directory")
@@ -26,6 +25,18 @@ public struct RunDirectory: Sendable {
         lock = try FileLock(directory: path)
         for name in ["checkpoints", "samples"] { try makeDirectory(at: file(name)) }
         TemporaryName.removeStale(in: file("checkpoints"), isExclusive: true)
+    }
+
+    /// Whether a directory is empty or holds only what a run makes before its data and memory are known to suffice: a
+    /// refused recipe can then be corrected and started again in the same place.
+    private static func isUnused(_ path: String) -> Bool {
+        let present = Set(entries(of: path).filter { !$0.hasPrefix(".") })
+        let own: Set = ["checkpoints", "samples"]
+        return present.isEmpty
+            || present.isSuperset(of: own) && present.isSubset(of: own.union(["tokenizer.json"]))
+                && own.allSatisfy {
+                    entries(of: (path as NSString).appendingPathComponent($0)).isEmpty
+                }
     }
 
     public func file(_ name: String) -> String {

@@ -63,9 +63,16 @@ public final class Trainer {
         engine = try TrainingEngine(
             model: model, shape: shape, optimizer: recipe.optimizer, queue: queue)
         try engine.prepare()
-        if isResuming, let checkpoint = try TrainingCheckpoint.newestWhole(in: run, observer) {
+        if isResuming, let checkpoint = try TrainingCheckpoint.newestWhole(in: run) {
             step = try checkpoint.restore(engine, recipe: recipe)
             observer.note("resumed from step \(step)")
+            let build = RunManifest.build(queue.device)
+            let changed = build.keys.sorted().filter { checkpoint.state.build[$0] != build[$0] }
+            if !changed.isEmpty {
+                observer.note(
+                    "\(changed.joined(separator: ", ")) changed since that checkpoint: results "
+                        + "may differ in the last bits from an uninterrupted run")
+            }
         } else {
             if isResuming { observer.note("no checkpoint yet: starting from the beginning") }
             if let source {

@@ -114,7 +114,7 @@ struct TrainingCheckpoint {
     ///
     /// - Throws: `.damagedFile` naming the newest one's fault and the last good one; damage is never skipped silently.
     static func newestWhole(
-        in run: RunDirectory, _ observer: any TrainingObserver
+        in run: RunDirectory
     ) throws(ForjaError) -> TrainingCheckpoint? {
         guard let newest = run.checkpointSteps.last else { return nil }
         do throws(ForjaError) {

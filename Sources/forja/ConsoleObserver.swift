@@ -3,9 +3,12 @@ import Foundation
 
 /// Shows a run on standard error: one line that renews itself on a terminal, plain lines elsewhere.
 final class ConsoleObserver: TrainingObserver {
+    /// Steps between plain lines.
+    private let everySteps: Int
     private var hasStatus = false
-    private var lastLine = Date.distantPast
     private var lastValidation: Double?
+
+    init(everySteps: Int = 1) { self.everySteps = everySteps }
 
     func note(_ text: String) {
         clearStatus()
@@ -20,12 +23,11 @@ final class ConsoleObserver: TrainingObserver {
         if Console.isInteractive, !isNewValidation, !isLast {
             Console.status(line)
             hasStatus = true
-        } else if Console.isInteractive || isNewValidation || isLast || progress.step == 1
-            || Date().timeIntervalSince(lastLine) >= 5
+        } else if isNewValidation || isLast || progress.step == 1
+            || progress.step % everySteps == 0
         {
             clearStatus()
             Console.note(line)
-            lastLine = Date()
         }
     }
 

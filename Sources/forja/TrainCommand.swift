@@ -68,12 +68,20 @@ struct TrainCommand: ParsableCommand {
         let directory = try RunDirectory(
             path: runDir ?? RunDirectory.defaultPath(name: recipe.name), isResuming: resume)
         if resume { try Self.checkUnchanged(recipe, in: directory) }
-        if resume, directory.checkpointSteps.last == recipe.maxSteps {
+        if resume, let last = directory.checkpointSteps.last, last >= recipe.maxSteps {
             Console.note("\(directory.path) has all \(recipe.maxSteps) steps already")
+            guard json else { return }
+            let data = try TrainingData(recipe: recipe, run: nil, observer: ConsoleObserver())
+            try Console.json(
+                Outcome(
+                    runDirectory: directory.path, step: recipe.maxSteps,
+                    validationLoss: try MetricsLog.lastValidationLoss(directory: directory.path),
+                    unigramEntropy: data.unigramEntropy,
+                    seconds: Date().timeIntervalSince(start)))
             return
         }
         let queue = try compute.open()
-        let observer = ConsoleObserver()
+        let observer = ConsoleObserver(everySteps: recipe.loggingEverySteps)
         let data = try TrainingData(recipe: recipe, run: directory, observer: observer)
         let trainer = try Trainer(
             recipe: recipe, data: data, run: directory, isResuming: resume, queue: queue,

@@ -152,9 +152,9 @@ public enum RecipeSchema {
             "Tokens of such a sample."),
 
         RecipeKey(
-            "logging.every_steps", .integer(1...1_000_000_000), default: .integer(1),
+            "logging.every_steps", .integer(1...1_000_000_000), default: .integer(10),
             mayChangeOnResume: true,
-            "Progress lines on a terminal that is not interactive; metrics.jsonl has every step."),
+            "Steps between progress lines where no terminal shows them; metrics.jsonl has every step."),
         RecipeKey(
             "logging.tensorboard", .boolean, default: .boolean(true), mayChangeOnResume: true,
             "Whether TensorBoard event files are written."),
