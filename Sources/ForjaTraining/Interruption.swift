@@ -12,6 +12,11 @@ public enum Interruption {
 
     /// Starts listening. Call once, before work begins.
     public static func listen() {
+        // A parent may start this process from a thread that blocks signals, and the mask is inherited.
+        var listened = sigset_t()
+        sigemptyset(&listened)
+        for number in [SIGINT, SIGTERM] { sigaddset(&listened, number) }
+        pthread_sigmask(SIG_UNBLOCK, &listened, nil)
         for number in [SIGINT, SIGTERM] {
             signal(number) { received in
                 // Only async-signal-safe work here: an atomic exchange and _exit.
