@@ -82,6 +82,10 @@ let package = Package(
         .testTarget(
             name: "ForjaTrainingTests", dependencies: ["ForjaTraining", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
+        // Drives the built binary; the dependency makes sure there is one.
+        .testTarget(
+            name: "ForjaCommandTests", dependencies: ["forja", "ForjaTestSupport"],
+            swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .gnu2x
 )

@@ -1,0 +1,69 @@
+import Foundation
+import Testing
+
+/// Too little memory, too little room for files, and numbers that leave the finite.
+@Suite("Scarcity")
+struct ScarcityTests {
+    @Test("a step that cannot fit is refused before anything is trained")
+    func memory() throws {
+        let workspace = try Workspace()
+        let outcome = try workspace.train(
+            "run", ["model.width=512", "model.feed_forward_width=4096"],
+            environment: ["FORJA_MEMORY_LIMIT": "20M"])
+        #expect(outcome.status == 1, "\(outcome)")
+        #expect(outcome.output.isEmpty)
+        #expect(outcome.errors.contains("error: the plan needs "), "\(outcome)")
+        #expect(outcome.errors.contains("has 21.0 MB"), "\(outcome)")
+        #expect(outcome.errors.contains("fix: lower training.batch_size_sequences"), "\(outcome)")
+        #expect(workspace.metrics("run").isEmpty)
+        #expect(try workspace.entries("run/checkpoints").isEmpty)
+    }
+
+    @Test("a checkpoint that cannot be written leaves the one before it whole")
+    func fileSize() throws {
+        let workspace = try Workspace()
+        let first = try workspace.train("run", ["training.max_steps=4"])
+        #expect(first.status == 0, "\(first)")
+        let optimizer = "run/checkpoints/step-4/optimizer.safetensors"
+        let byteCount = try workspace.data(optimizer).count
+        // Weights are a third of a checkpoint: they still fit, the moments do not.
+        let failed = try workspace.train(
+            "run", ["training.max_steps=8"], ["--resume"],
+            fileBlocks: byteCount * 3 / 4 / 1024)
+        #expect(failed.status == 1, "\(failed)")
+        #expect(failed.output.isEmpty)
+        #expect(failed.errors.contains("error: cannot write run/checkpoints/"), "\(failed)")
+        #expect(failed.errors.contains("optimizer.safetensors: \(byteCount) bytes needed"))
+        #expect(failed.errors.contains("  fix: "), "\(failed)")
+        #expect(try workspace.entries("run/checkpoints") == ["step-4"])
+
+        let score = try workspace.run(
+            "score", "--model", "run", "--ids", "1 2 3", "--device", "cpu", "--json")
+        #expect(score.status == 0, "\(score)")
+        let resumed = try workspace.train("run", ["training.max_steps=8"], ["--resume"])
+        #expect(resumed.status == 0, "\(resumed)")
+        #expect(resumed.errors.contains("resumed from step 4\n"))
+    }
+
+    @Test("a step that is not finite is named with its tokens, and the last checkpoint stays")
+    func notFinite() throws {
+        let workspace = try Workspace()
+        // Rate times decay is 10⁴: every update multiplies the weights by it.
+        let outcome = try workspace.train(
+            "run",
+            [
+                "schedule.learning_rate=1000", "optimizer.weight_decay=10",
+                "optimizer.max_gradient_norm=0", "checkpoint.every_steps=1",
+            ])
+        #expect(outcome.status == 1, "\(outcome)")
+        #expect(outcome.output.isEmpty)
+        let newest = workspace.lastStep("run")
+        #expect(newest >= 1)
+        #expect(outcome.errors.contains("error: step \(newest + 1) gave loss "), "\(outcome)")
+        #expect(outcome.errors.contains(/on tokens [0-9]+ \.\.< [0-9]+/), "\(outcome)")
+        #expect(outcome.errors.contains("step-\(newest) is whole"), "\(outcome)")
+        let score = try workspace.run(
+            "score", "--model", "run/checkpoints/step-\(newest)", "--ids", "1 2", "--device", "cpu")
+        #expect(score.status == 0, "\(score)")
+    }
+}
