@@ -12,7 +12,11 @@ final class Workspace: Sendable {
     }()
 
     /// A run of 12 steps on the CPU with checkpoints at 8 and 12, in "run"; copy it before changing anything.
-    static let trained = Result { () throws -> Workspace in
+    static let trained: Result<Workspace, any Error> = Result {
+        atexit {
+            guard let path = try? Workspace.trained.get().path else { return }
+            try? FileManager.default.removeItem(atPath: path)
+        }
         let workspace = try Workspace()
         let outcome = try workspace.train("run")
         try #require(outcome.status == 0, "\(outcome)")
