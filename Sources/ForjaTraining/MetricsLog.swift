@@ -49,7 +49,9 @@ public final class MetricsLog {
     /// Appends one line in one write.
     public func append(_ line: MetricsLine) throws(ForjaError) {
         let bytes = Array((line.json + "\n").utf8)
-        let written = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
+        let written = bytes.withUnsafeBytes {
+            Foundation.write(descriptor, $0.baseAddress, $0.count)
+        }
         guard written == bytes.count else {
             throw ForjaError(
                 .inputOutput, "\(path): \(String(cString: strerror(errno))) while appending",
