@@ -154,7 +154,8 @@ public enum RecipeSchema {
         RecipeKey(
             "logging.every_steps", .integer(1...1_000_000_000), default: .integer(10),
             mayChangeOnResume: true,
-            "Steps between progress lines where no terminal shows them; metrics.jsonl has every step."),
+            "Steps between progress lines where no terminal shows them; metrics.jsonl has every step."
+        ),
         RecipeKey(
             "logging.tensorboard", .boolean, default: .boolean(true), mayChangeOnResume: true,
             "Whether TensorBoard event files are written."),
