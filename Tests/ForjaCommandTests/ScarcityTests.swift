@@ -1,3 +1,4 @@
+import ForjaRuntime
 import Foundation
 import Testing
 
@@ -17,6 +18,22 @@ struct ScarcityTests {
         #expect(outcome.errors.contains("fix: lower training.batch_size_sequences"), "\(outcome)")
         #expect(workspace.metrics("run").isEmpty)
         #expect(try workspace.entries("run/checkpoints").isEmpty)
+    }
+
+    @Test(
+        "a step that passes an OpenCL runtime's own limit is refused the same way",
+        .enabled(
+            if: Device.openCLDevices().first?.platform == "Portable Computing Language",
+            "opencl:0 is not PoCL, whose POCL_MEMORY_LIMIT sets the limit"))
+    func memoryOfPoCL() throws {
+        let workspace = try Workspace()
+        let outcome = try workspace.train(
+            "run", ["training.batch_size_sequences=60000"], device: "opencl:0",
+            environment: ["POCL_MEMORY_LIMIT": "1"])
+        #expect(outcome.status == 1, "\(outcome)")
+        #expect(outcome.errors.contains("error: the plan needs "), "\(outcome)")
+        #expect(outcome.errors.contains("has 1073.7 MB"), "\(outcome)")
+        #expect(workspace.metrics("run").isEmpty)
     }
 
     @Test("a checkpoint that cannot be written leaves the one before it whole")
