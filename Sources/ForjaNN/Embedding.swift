@@ -26,14 +26,4 @@ extension StepGraph {
         }
         return y
     }
-
-    /// Rows of a matrix by index, without a gradient: the last position of each sequence in generation.
-    public func gatherRows(of x: Tensor, indices: Tensor) throws(ForjaError) -> Tensor {
-        guard indices.dtype == .int32 else {
-            throw ForjaError(.shapeMismatch, "gather: indices are \(indices.dtype.rawValue)")
-        }
-        let y = transient("gathered rows", [indices.elementCount, x.width], x.dtype)
-        recordEmbeddingForward(table: x, ids: indices, y: y)
-        return y
-    }
 }

@@ -140,21 +140,6 @@ public final class Scheduler {
         }
     }
 
-    /// Reads a transient tensor's place after a run; only for tests of operations whose last dispatch wrote it.
-    package func read(_ tensor: Tensor, of id: GraphID) throws(ForjaError) -> [Float] {
-        let entry = entries[id.index]
-        guard let place = entry.plan.places[tensor.storage] else {
-            preconditionFailure("no dispatch touches the tensor")
-        }
-        var values = [Float](repeating: 0, count: tensor.elementCount)
-        try values.withUnsafeMutableBufferPointer { destination throws(ForjaError) in
-            try queue.read(
-                arenas[place.arena], at: place.byteOffset + tensor.offset * 4,
-                into: UnsafeMutableRawBufferPointer(destination))
-        }
-        return values
-    }
-
     private var arenaByteCounts: [Int] {
         var result: [Int] = []
         for entry in entries {

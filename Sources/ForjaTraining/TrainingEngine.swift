@@ -231,15 +231,6 @@ public final class TrainingEngine {
         return sum / Double(max(count, 1))
     }
 
-    /// Gradients of the last microsteps, of the sum (not the mean) over labels; only with accumulation.
-    package func collectedGradients() throws(ForjaError) -> [(Parameter, [Float])] {
-        var result: [(Parameter, [Float])] = []
-        for (parameter, variable) in zip(model.parameters, collected) {
-            result.append((parameter, try variable.read(Float.self, on: queue)))
-        }
-        return result
-    }
-
     private func write(_ batch: Batch) throws(ForjaError) {
         precondition(batch.tokens.count == tokens.shape.elementCount)
         try tokens.write(batch.tokens, on: queue)
