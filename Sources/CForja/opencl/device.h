@@ -26,6 +26,7 @@ struct forja__opencl_device {
     /// Device, driver and platform with their versions, one per line: part of every cache key.
     char identity[1280];
     uint64_t max_work_group;
+    uint32_t vector_width;
     /// Program binaries of this device are kept on disk.
     bool keeps_binaries;
 
