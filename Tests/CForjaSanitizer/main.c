@@ -19,6 +19,29 @@ static void expect(bench *b, bool holds, const char *what) {
     b->failures++;
 }
 
+/// Variants and tunings with names that do not exist, and with ones that do.
+static void run_variant_faults(bench *b) {
+    const forja_matmul_args args = {.m = 40, .n = 50, .k = 60, .lda = 60, .ldb = 50, .ldc = 50,
+                                    .batch_count = 1, .alpha = 1};
+    forja_variant found[64];
+    size_t count = 64;
+    expect(b, forja_variant_list(found, &count, b->device, FORJA_OP_MATMUL, &args) == FORJA_OK,
+           "list of variants");
+    expect(b, count > 0 && count < 64, "a number of variants");
+    char shape_class[FORJA_SHAPE_CLASS_SIZE];
+    expect(b, forja_shape_class(shape_class, FORJA_OP_MATMUL, &args) == FORJA_OK, "shape class");
+    const forja_tuning_entry entries[] = {{FORJA_OP_MATMUL, shape_class, "gone:0x0"},
+                                          {FORJA_OP_MATMUL, shape_class, found[0].name},
+                                          {FORJA_OP_ROWS, "any", "item"}};
+    expect(b, forja_device_set_tuning(b->device, entries, 3) == FORJA_OK, "tuning");
+    expect(b, forja_variant_query(found, b->device, FORJA_OP_MATMUL, &args) == FORJA_OK, "query");
+    expect(b, forja_device_set_tuning(b->device, entries, 1) == FORJA_OK, "another tuning");
+    expect(b, forja_device_set_tuning(b->device, NULL, 0) == FORJA_OK, "no tuning");
+    expect(b, forja_device_set_tuning(b->device, NULL, 1) != FORJA_OK, "tuning from NULL");
+    expect(b, forja_variant_list(NULL, NULL, b->device, FORJA_OP_MATMUL, &args) != FORJA_OK,
+           "list without a count");
+}
+
 /// Devices, buffers and queues with arguments that nobody should pass.
 static void run_object_faults(bench *b) {
     forja_device_info info;
@@ -51,6 +74,7 @@ static void run_object_faults(bench *b) {
     expect(b, forja_buffer_read(b->queue, NULL, buffer, 0, 1) != FORJA_OK, "read into NULL");
     expect(b, forja_buffer_write(NULL, buffer, 0, bytes, 1) != FORJA_OK, "write without a queue");
     expect(b, forja_queue_finish(NULL) != FORJA_OK, "finish of NULL");
+    run_variant_faults(b);
     forja_buffer_free(buffer);
     forja_buffer_free(NULL);
     forja_queue_free(NULL);

@@ -59,9 +59,6 @@ struct forja__variant {
     };
 };
 
-/// All rows; an operation's are together, most special first, and its last one runs everywhere.
-size_t forja__variants(const forja__variant **out);
-
 /// The row for a call (include/forja_tune.h says how it is chosen).
 /// @return FORJA_ERROR_INVALID_ARGUMENT when the environment names no variant of the operation.
 forja_status forja__variant_choose(const forja__variant **out, const forja_device *device,
@@ -71,8 +68,10 @@ forja_status forja__variant_choose(const forja__variant **out, const forja_devic
 extern const forja__matmul_family forja__opencl_matmul_reference;  /// matmul_reference.c
 extern const forja__matmul_family forja__opencl_matmul_rows_cpu;   /// matmul_rows.c
 extern const forja__matmul_family forja__opencl_matmul_rows_gpu;   /// matmul_rows.c
+extern const forja__matmul_family forja__opencl_matmul_columns_cpu; /// matmul_rows.c
 extern const forja__matmul_family forja__opencl_matmul_panels;     /// matmul_panels.c
 extern const forja__matmul_family forja__opencl_matmul_tiles;      /// matmul_tiles.c
+extern const forja__matmul_family forja__opencl_matmul_split;      /// matmul_split.c
 extern const forja__attention_forward_family forja__opencl_attention_forward_ref;   /// attention.c
 extern const forja__attention_forward_family forja__opencl_attention_forward_cpu;   /// attention.c
 extern const forja__attention_forward_family forja__opencl_attention_forward_gpu;   /// attention.c
