@@ -50,6 +50,54 @@ extension OperationTests {
             }
         }
 
+        @Test("matches float64 in every configuration of every variant", arguments: Target.matmulRows)
+        func matchesInEveryConfiguration(target: Target) throws {
+            for layout in MatmulLayout.allCases {
+                for (m, n, k) in Self.sizes + [(17, 300, 600), (200, 9, 300)] {
+                    try expectProduct(Product(layout: layout, m: m, n: n, k: k), on: target)
+                }
+                var product = Product(layout: layout, m: 70, n: 66, k: 150, batch: 3)
+                (product.input, product.output) = (.bf16, .bf16)
+                (product.alpha, product.accumulates) = (0.5, true)
+                try expectProduct(product, on: target, alone: true)
+            }
+        }
+
+        @Test("has the same bits in every variant of one order", arguments: TestDevice.openCL)
+        func hasSameBitsInOneOrder(choice: TestDevice.Choice) throws {
+            for layout in MatmulLayout.allCases {
+                for (m, n, k) in [(65, 130, 257), (5, 100, 1030), (300, 20, 64), (130, 300, 1)] {
+                    for input in Storage.computing {
+                        var product = Product(layout: layout, m: m, n: n, k: k, input: input)
+                        (product.alpha, product.accumulates) = (0.7, true)
+                        var random = TestRandom(seed: 8)
+                        let a = random.values(m * k, as: input)
+                        let b = random.values(n * k, as: input)
+                        let old = random.values(m * n, as: .f32)
+                        var args = matmulArgs(layout.engineLayout, m: m, n: n, k: k, input)
+                        args.output_dtype = FORJA_DTYPE_F32
+                        let device = try choice.open().device
+                        let found = try Variant.list(FORJA_OP_MATMUL, on: device, &args)
+                        var bits: [String: [UInt8]] = [:]
+                        for variant in found {
+                            let target = Target(
+                                device: choice,
+                                forced: .init(
+                                    variable: "FORJA_MATMUL_VARIANT", value: variant.identifier))
+                            let got = try target.run {
+                                try run(product, at: $0, a: a, b: b, old: old).c.bytes()
+                            }
+                            let want = bits[variant.order, default: got]
+                            bits[variant.order] = want
+                            #expect(
+                                got == want,
+                                "\(variant.identifier) breaks \(variant.order), \(layout) \(m)×\(n)×\(k)")
+                        }
+                    }
+                }
+            }
+        }
+
         @Test("matches float64 for every storage type", arguments: Target.matmul, Storage.computing)
         func matchesForStorage(target: Target, input: Storage) throws {
             for output in Storage.computing {

@@ -23,7 +23,7 @@ struct Target: Sendable, CustomTestStringConvertible {
 
     /// Every device with the kernels it chooses itself.
     static let all = TestDevice.all.map { Target(device: $0) }
-    static let matmul = all(forcing: "FORJA_MATMUL_VARIANT", to: ["ref", "cpu", "gpu"])
+    static let matmul = all(forcing: "FORJA_MATMUL_VARIANT", to: ["ref", "cpu", "gpu", "split_k"])
     static let attention = all(forcing: "FORJA_ATTENTION_VARIANT", to: ["ref", "cpu", "gpu"])
     static let rows = all(forcing: "FORJA_ROW_KERNELS", to: ["item", "group"])
 
