@@ -132,9 +132,11 @@ forja_status forja__kernel_source(char **out, forja__source source) {
         status = read_text(&text, name, sources[source].text);
     if (status == FORJA_OK) {
         // The compiler's log then counts lines as the files do.
-        if (asprintf(out, "#line 1 \"common.cl\"\n%s\n#line 1 \"%s\"\n%s", prefix, name, text) < 0)
+        if (asprintf(out, "#line 1 \"common.cl\"\n%s\n#line 1 \"%s\"\n%s", prefix, name, text) < 0) {
+            *out = NULL; // a failed asprintf leaves it undefined
             status = forja__fail(FORJA_ERROR_OUT_OF_MEMORY,
                                  "no memory for the text of %s; free memory on the machine", name);
+        }
     }
     free(prefix);
     free(text);

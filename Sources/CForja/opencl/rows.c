@@ -35,18 +35,18 @@ static uint32_t native_vector_width(const forja_device *device) {
 forja__rows forja__rows_choose(const forja_device *device, forja_dtype dtype, uint64_t width,
                                uint64_t alignment) {
     bool bf16 = dtype == FORJA_DTYPE_BF16;
-    if (one_item_per_group(device))
+    const uint64_t most = forja__opencl_max_work_group(device);
+    if (one_item_per_group(device) || most < 2)
         return (forja__rows){.lanes = 1, .vec = native_vector_width(device), .bf16 = bf16};
     uint32_t vec = GPU_VECTOR_BYTES / (bf16 ? 2 : 4);
     if (alignment % vec != 0 || width % vec != 0)
         vec = 1;
-    uint64_t most = forja__opencl_max_work_group(device);
     uint32_t lanes = GPU_MIN_LANES;
     while (lanes < GPU_MAX_LANES && (uint64_t)lanes * vec < width)
         lanes *= 2;
     while (lanes > most)
         lanes /= 2;
-    return (forja__rows){.lanes = lanes > 1 ? lanes : 2, .vec = vec, .bf16 = bf16};
+    return (forja__rows){.lanes = lanes, .vec = vec, .bf16 = bf16};
 }
 
 uint64_t forja__rows_block(forja__rows rows) {
