@@ -53,10 +53,6 @@ uint64_t forja__rows_block(forja__rows rows) {
     return rows.lanes == 1 ? CPU_BLOCK : (uint64_t)rows.lanes * rows.vec * GPU_BLOCK_VECTORS;
 }
 
-uint64_t forja__rows_per_group(forja__rows rows, uint64_t width) {
-    return rows.lanes == 1 && width < CPU_BLOCK ? CPU_BLOCK / width : 1;
-}
-
 forja_status forja__rows_kernel(cl_kernel *out, forja_device *device, forja__source source,
                                 forja__rows rows, const char *more, const char *kernel_name) {
     char options[160];
@@ -67,4 +63,13 @@ forja_status forja__rows_kernel(cl_kernel *out, forja_device *device, forja__sou
 
 forja__rows_range forja__rows_groups(forja__rows rows, uint64_t groups) {
     return (forja__rows_range){{groups * rows.lanes}, {rows.lanes}};
+}
+
+forja_status forja__rows_prepare(forja__rows_launch *out, forja_device *device,
+                                 forja__source source, forja__rows rows, const char *more,
+                                 const char *kernel_name, uint64_t count, uint64_t width) {
+    FORJA__TRY(forja__rows_kernel(&out->kernel, device, source, rows, more, kernel_name));
+    out->group_rows = rows.lanes == 1 && width < CPU_BLOCK ? CPU_BLOCK / width : 1;
+    out->range = forja__rows_groups(rows, forja__ceil_groups(count, out->group_rows));
+    return FORJA_OK;
 }
