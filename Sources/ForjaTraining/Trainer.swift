@@ -134,7 +134,7 @@ public final class Trainer {
                 progress(result, learningRate: learningRate, tokensPerSecond, rate))
             let signal = Interruption.received
             if isLast || isDue(number, every: recipe.checkpointEverySteps) || signal != nil {
-                metrics.synchronize()
+                try metrics.synchronize()
                 try save()
             }
             if let signal, !isLast {
@@ -143,7 +143,7 @@ public final class Trainer {
                     fix: "continue with the same command and --run-dir \(run.path) --resume")
             }
         }
-        metrics.synchronize()
+        try metrics.synchronize()
         try RunManifest.write(
             to: run, recipe: recipe, data: data, engine: engine,
             secondsSpent: Date().timeIntervalSince(began), step: step)
