@@ -16,16 +16,16 @@
 // STORAGE_BF16 is about the inputs; the output, which may differ, is bf16 with OUTPUT_BF16.
 #ifdef OUTPUT_BF16
 typedef ushort output_t;
-inline float output_load(ushort x) { return bf16_to_float(x); }
-inline ushort output_store(float x) { return float_to_bf16(x); }
+static inline float output_load(ushort x) { return bf16_to_float(x); }
+static inline ushort output_store(float x) { return float_to_bf16(x); }
 #else
 typedef float output_t;
-inline float output_load(float x) { return x; }
-inline float output_store(float x) { return x; }
+static inline float output_load(float x) { return x; }
+static inline float output_store(float x) { return x; }
 #endif
 
 // The end of every sum.
-inline void store_result(__global output_t *c, ulong place, float sum, float alpha,
+static inline void store_result(__global output_t *c, ulong place, float sum, float alpha,
                          int accumulate) {
     float value = accumulate ? fma(alpha, sum, output_load(c[place])) : alpha * sum;
     c[place] = output_store(value);
@@ -71,7 +71,7 @@ __kernel void forja_matmul_reference(
 
 // Element `i` of those the work-item fetches from a tile of `tile` rows: neighbours in memory go to
 // neighbouring work-items. (row, k) is the element's place in the tile.
-inline void place_of(int i, int tile, int item, int k_major, int *row, int *k) {
+static inline void place_of(int i, int tile, int item, int k_major, int *row, int *k) {
     int index = i * ITEMS + item;
     *row = k_major ? index % tile : index / TILE_K;
     *k = k_major ? index / tile : index % TILE_K;
@@ -79,7 +79,7 @@ inline void place_of(int i, int tile, int item, int k_major, int *row, int *k) {
 
 // Fetches `loads` of a tile's elements into registers, zeros outside the matrix. `loads` and `tile`
 // are constants where this is inlined.
-inline void fetch(float *out, int loads, int tile, __global const storage_t *x, ulong stride,
+static inline void fetch(float *out, int loads, int tile, __global const storage_t *x, ulong stride,
                   int k_major, ulong first_row, ulong rows, ulong first_k, ulong end_k, int item) {
 #pragma unroll
     for (int i = 0; i < loads; i++) {
@@ -93,7 +93,7 @@ inline void fetch(float *out, int loads, int tile, __global const storage_t *x, 
 }
 
 // Puts fetched elements into the tile, whose rows of k are `pitch` floats.
-inline void keep(__local float *to, int pitch, const float *values, int loads, int tile,
+static inline void keep(__local float *to, int pitch, const float *values, int loads, int tile,
                  int k_major, int item) {
 #pragma unroll
     for (int i = 0; i < loads; i++) {

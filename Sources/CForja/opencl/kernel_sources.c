@@ -10,6 +10,11 @@
 
 #include "../sha256.h"
 
+#if defined FORJA__GENERATED_KERNELS || !defined __has_embed
+// Written from the same files by cmake/EmbedKernels.cmake, for compilers without #embed.
+#include "forja_generated_kernels.h"
+#else
+
 static const char common[] = {
 #embed "../../../kernels/common.cl" suffix(, )
     0};
@@ -62,6 +67,8 @@ static const char adamw[] = {
 static const char cache[] = {
 #embed "../../../kernels/cache.cl" suffix(, )
     0};
+
+#endif
 
 static const struct {
     const char *name, *text;
@@ -132,9 +139,11 @@ forja_status forja__kernel_source(char **out, forja__source source) {
         status = read_text(&text, name, sources[source].text);
     if (status == FORJA_OK) {
         // The compiler's log then counts lines as the files do.
-        if (asprintf(out, "#line 1 \"common.cl\"\n%s\n#line 1 \"%s\"\n%s", prefix, name, text) < 0)
+        if (asprintf(out, "#line 1 \"common.cl\"\n%s\n#line 1 \"%s\"\n%s", prefix, name, text) < 0) {
+            *out = NULL; // a failed asprintf leaves it undefined
             status = forja__fail(FORJA_ERROR_OUT_OF_MEMORY,
                                  "no memory for the text of %s; free memory on the machine", name);
+        }
     }
     free(prefix);
     free(text);
