@@ -61,6 +61,12 @@ forja_status forja_device_open_host(forja_device **out, uint32_t thread_count);
 /// ours leaves its programs alone unless FORJA_PROGRAM_CACHE=1; FORJA_PROGRAM_CACHE=0 turns it off.
 forja_status forja_device_open_opencl(forja_device **out, size_t index);
 
+/// Where Forja keeps what it can make again, without a final slash: `$FORJA_CACHE_DIR`, else
+/// `$XDG_CACHE_HOME/forja` if that is absolute, else `~/.cache/forja`. It need not exist.
+/// @return Characters written, the terminator not counted; 0 when no variable names a directory or
+///         `out` has no room.
+size_t forja_cache_directory(char *out, size_t size_bytes);
+
 /// NULL is allowed.
 void forja_device_free(forja_device *device);
 

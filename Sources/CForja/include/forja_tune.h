@@ -83,8 +83,9 @@ typedef struct forja_tuning_entry {
 } forja_tuning_entry;
 
 /// Replaces the device's tuning by `count` entries, which are copied; 0 empties it. An entry whose
-/// variant does not exist here, cannot run a call, or adds in another order than the call's default,
-/// leaves that call to the default: a tuning makes no call fail and changes no bits. Not while another thread uses the device.
+/// variant does not exist here, is not made for the device, cannot run a call, or adds in another
+/// order than the call's default, leaves that call to the default: a tuning makes no call fail and
+/// changes no bits. Not while another thread uses the device.
 forja_status forja_device_set_tuning(forja_device *device, const forja_tuning_entry *entries,
                                      size_t count);
 

@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../internal.h"
+
 enum { FORMAT_VERSION = 1, HEADER_BYTES = 52 };
 static const char magic[8] = {'F', 'O', 'R', 'J', 'A', 'C', 'L', 'B'};
 
@@ -29,20 +31,28 @@ static const char *setting(const char *name) {
     return value && *value ? value : NULL;
 }
 
+size_t forja_cache_directory(char *out, size_t size_bytes) {
+    const char *base, *below;
+    if ((base = setting("FORJA_CACHE_DIR")))
+        below = "";
+    else if ((base = setting("XDG_CACHE_HOME")) && base[0] == '/')
+        below = "/forja";
+    else if ((base = setting("HOME")))
+        below = "/.cache/forja";
+    else
+        return 0;
+    int length = out ? snprintf(out, size_bytes, "%s%s", base, below) : 0;
+    return length > 0 && (size_t)length < size_bytes ? (size_t)length : 0;
+}
+
 /// The kernel cache's directory; false where no variable names one.
 static bool find_directory(cache_path *out) {
-    const char *base;
-    int length;
-    if ((base = setting("FORJA_CACHE_DIR")))
-        length = snprintf(out->text, sizeof out->text, "%s/kernels", base);
-    else if ((base = setting("XDG_CACHE_HOME")) && base[0] == '/')
-        length = snprintf(out->text, sizeof out->text, "%s/forja/kernels", base);
-    else if ((base = setting("HOME")))
-        length = snprintf(out->text, sizeof out->text, "%s/.cache/forja/kernels", base);
-    else
-        return false;
     // Room for the file's name and a temporary name's ending.
-    return length > 0 && (size_t)length < sizeof out->text - 2 * FORJA__SHA256_HEX_BYTES;
+    const size_t room = sizeof out->text - 2 * FORJA__SHA256_HEX_BYTES - sizeof "/kernels";
+    if (forja_cache_directory(out->text, room) == 0)
+        return false;
+    strcat(out->text, "/kernels");
+    return true;
 }
 
 static void make_directories(const cache_path *directory) {

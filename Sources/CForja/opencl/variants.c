@@ -200,7 +200,8 @@ static forja_status check_name(forja_op op, const char *wanted, const char *what
 
 /// The row that the device's tuning gives a call; NULL for none. A row that adds in another order
 /// than the default is passed over: within a class of shapes defaults may differ, and a clock, which
-/// made the tuning, must not change bits.
+/// made the tuning, must not change bits. So is a row for another kind of device: a tuning may come
+/// from a checkpoint that another device wrote.
 static const forja__variant *find_tuned(const forja_device *device, forja_op op, const void *args,
                                         const forja__variant *the_default) {
     const forja__opencl_device *opencl = device->opencl;
@@ -212,7 +213,8 @@ static const forja__variant *find_tuned(const forja_device *device, forja_op op,
         if (tuned->op != op || strcmp(tuned->shape_class, shape_class) != 0)
             continue;
         const forja__variant *row = find(device, op, args, tuned->variant);
-        return row && strcmp(row->order, the_default->order) == 0 ? row : NULL;
+        return row && is_made_for(row, device) && strcmp(row->order, the_default->order) == 0 ? row
+                                                                                              : NULL;
     }
     return NULL;
 }

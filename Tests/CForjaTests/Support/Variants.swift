@@ -7,6 +7,7 @@ struct Variant: Hashable {
     let configuration: String
     let order: String
     let isDefault: Bool
+    let isMadeForDevice: Bool
 
     /// As the engine takes it: "name:config".
     var identifier: String { configuration.isEmpty ? name : "\(name):\(configuration)" }
@@ -16,6 +17,7 @@ struct Variant: Hashable {
         configuration = String(cString: variant.config)
         order = String(cString: variant.order)
         isDefault = variant.is_default
+        isMadeForDevice = variant.is_made_for_device
     }
 
     /// The variants that run a call on `device`, as the engine lists them.
