@@ -31,6 +31,10 @@ public final class Device: @unchecked Sendable {
 
     let handle: OpaquePointer
     public let description: Description
+    /// What `setTuning` gave; not to be set while another thread uses the device.
+    public internal(set) var tuning = Tuning()
+    /// Variants that a checkpoint made the device force, by operation.
+    var restoredVariants: [String: String] = [:]
 
     /// Opens the host CPU.
     ///
@@ -78,6 +82,15 @@ public final class Device: @unchecked Sendable {
     /// SHA-256 over the embedded kernel sources, and the BLAS library's own description.
     public static var kernelsHash: String { String(cString: forja_kernels_hash()) }
     public static var blasDescription: String { String(cString: forja_blas_description()) }
+
+    /// Where what can be made again is kept, by `FORJA_CACHE_DIR`, `XDG_CACHE_HOME` or `HOME`; `nil`
+    /// when none is set.
+    package static var cacheDirectory: String? {
+        var path = [CChar](repeating: 0, count: 4096)
+        let length = forja_cache_directory(&path, path.count)
+        guard length > 0 else { return nil }
+        return String(decoding: path.prefix(length).map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
 
     /// FLOP/s of the best of six single-precision 1536³ BLAS products on `threadCount` threads.
     public static func measureHostPeak(threadCount: Int) throws(ForjaError) -> Double {

@@ -32,8 +32,7 @@ public final class Scheduler {
     public func add(_ graph: StepGraph) throws(ForjaError) -> GraphID {
         precondition(!isPrepared, "graphs are added before the first run")
         let plan = try MemoryPlan(graph, maxArenaByteCount: device.description.maxAllocationBytes)
-        let unplaced = Binding(
-            places: Array(repeating: (nil, 0), count: graph.storages.count), isFirstMicrostep: true)
+        let unplaced = Self.unplaced(graph)
         let workspace =
             graph.dispatches.map { $0.workspaceByteCount(unplaced, device) }.max() ?? 0
         entries.append(Entry(graph: graph, plan: plan, workspaceByteCount: workspace))
@@ -54,6 +53,19 @@ public final class Scheduler {
         entries[id.index].graph.dispatches.reduce(0) { $0 + $1.flops }
     }
     public func dispatchCount(of id: GraphID) -> Int { entries[id.index].graph.dispatches.count }
+
+    private static func unplaced(_ graph: StepGraph) -> Binding {
+        Binding(
+            places: Array(repeating: (nil, 0), count: graph.storages.count), isFirstMicrostep: true)
+    }
+
+    /// The graphs' calls of operations that have variants, one for each class of shapes.
+    public var variantCalls: [VariantCall] {
+        var seen: Set<[String]> = []
+        return entries.flatMap { entry in
+            entry.graph.dispatches.compactMap { $0.variantCall(Self.unplaced(entry.graph)) }
+        }.filter { seen.insert([$0.operation, $0.shapeClass]).inserted }
+    }
 
     /// Every variable the graphs name, each once.
     public var variables: [Variable] {

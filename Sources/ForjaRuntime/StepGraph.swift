@@ -35,6 +35,8 @@ public final class StepGraph {
         /// Depends on whether the microstep is the step's first.
         package let dependsOnMicrostep: Bool
         let workspaceByteCount: (Binding, Device) -> Int
+        /// The call, where its operation has variants.
+        let variantCall: (Binding) -> VariantCall?
         let prepare: (Binding) -> Instruction
     }
 
@@ -131,6 +133,7 @@ public final class StepGraph {
                         Int(clamping: workspace(device.handle, $0))
                     }
                 },
+                variantCall: { VariantCall(arguments($0.substituting(map))) },
                 prepare: { binding in
                     let values = arguments(binding.substituting(map))
                     return { queue in withUnsafePointer(to: values) { function(queue, $0) } }
@@ -230,6 +233,7 @@ public final class StepGraph {
                     workspaceByteCount: { binding, device in
                         dispatch.workspaceByteCount(binding.substituting(map), device)
                     },
+                    variantCall: { dispatch.variantCall($0.substituting(map)) },
                     prepare: { dispatch.prepare($0.substituting(map)) }))
         }
     }

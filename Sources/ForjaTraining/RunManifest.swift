@@ -9,6 +9,7 @@ enum RunManifest {
     private struct Manifest: Encodable {
         let name: String
         let build: [String: String]
+        let kernels: KernelChoices
         let parameters: Int
         let plannedBytes: Int
         let data: [String: String]
@@ -16,7 +17,7 @@ enum RunManifest {
         let seconds: Double
 
         enum CodingKeys: String, CodingKey {
-            case name, build, parameters, data, steps, seconds
+            case name, build, kernels, parameters, data, steps, seconds
             case plannedBytes = "planned_bytes"
         }
     }
@@ -39,6 +40,7 @@ enum RunManifest {
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
         let manifest = Manifest(
             name: recipe.name, build: build(engine.queue.device),
+            kernels: engine.queue.device.kernelChoices,
             parameters: engine.model.configuration.parameterCount,
             plannedBytes: engine.plannedByteCount, data: data.hashes, steps: step,
             seconds: secondsSpent)

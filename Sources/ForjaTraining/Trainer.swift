@@ -60,10 +60,13 @@ public final class Trainer {
             configuration, computeType: recipe.computeType, positions: recipe.sequenceLength)
         var shape = recipe.stepShape
         shape.documentMask = data.masksDocuments(recipe)
+        let checkpoint = isResuming ? try TrainingCheckpoint.newestWhole(in: run) : nil
+        // Before the step is planned: workspaces follow from the kernels.
+        if let note = try checkpoint?.restoreKernels(on: queue.device) { observer.note(note) }
         engine = try TrainingEngine(
             model: model, shape: shape, optimizer: recipe.optimizer, queue: queue)
         try engine.prepare()
-        if isResuming, let checkpoint = try TrainingCheckpoint.newestWhole(in: run) {
+        if let checkpoint {
             step = try checkpoint.restore(engine, recipe: recipe)
             observer.note("resumed from step \(step)")
             let build = RunManifest.build(queue.device)

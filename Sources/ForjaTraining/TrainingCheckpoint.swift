@@ -28,6 +28,8 @@ struct TrainingCheckpoint {
         var mesh: [String: Int]
         /// What computed it; bits are promised for the same.
         var build: [String: String]
+        /// Which kernels computed it, where a choice was made; absent in older checkpoints.
+        var kernels: KernelChoices?
         /// SHA-256 by file and tensor.
         var checksums: [String: [String: String]]
     }
@@ -121,6 +123,7 @@ struct TrainingCheckpoint {
         let state = State(
             step: step, sequencesRead: step * recipe.batchSize, seed: recipe.seed,
             mesh: ["data": 1, "tensor": 1], build: RunManifest.build(engine.queue.device),
+            kernels: engine.queue.device.kernelChoices,
             checksums: [
                 SafetensorsDirectory.fileName: weights.mapValues(\.description),
                 optimizerName: optimizer.mapValues(\.description),
@@ -176,6 +179,27 @@ struct TrainingCheckpoint {
                 }
             }
         }
+    }
+
+    /// Makes the device that wrote the checkpoint choose kernels as it did then, whatever was tuned since.
+    ///
+    /// - Returns: One line where that is not possible.
+    func restoreKernels(on device: Device) throws(ForjaError) -> String? {
+        let build = RunManifest.build(device)
+        guard let kernels = state.kernels,
+            ["device", "platform"].allSatisfy({ state.build[$0] == build[$0] })
+        else { return nil }
+        do throws(ForjaError) {
+            try device.restore(kernels)
+        } catch {
+            guard error.code == .invalidInput else { throw error }
+            return "the kernels of that checkpoint are not all here: \(error.message)"
+        }
+        let forced = device.kernelChoices.forced
+        return forced == kernels.forced
+            ? nil
+            : "the environment forces other kernels than for that checkpoint: results may differ in "
+                + "the last bits from an uninterrupted run"
     }
 
     /// Sets weights and moments.

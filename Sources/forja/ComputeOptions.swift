@@ -18,10 +18,11 @@ struct ComputeOptions: ParsableArguments {
         guard threads >= 0 else { throw ValidationError("--threads is \(threads); use 0 or more") }
     }
 
-    /// Opens the device and says in one line what an automatic choice came to.
+    /// Opens the device with the tuning known for it, and says in one line what an automatic choice came to.
     func open() throws(ForjaError) -> Queue {
         let (opened, note) = try device.open(threadCount: threads)
         if let note { Console.note("device: \(note)") }
+        if let note = try opened.takeKnownTuning() { Console.note(note) }
         return try Queue(device: opened)
     }
 }
