@@ -155,8 +155,7 @@ struct BenchStepCommand: ParsableCommand {
             dtype: dtype.rawValue, threads: device.description.threadCount,
             tokensPerSecond: Double(tokens) / median, flopsPerSecond: flops,
             peakFlopsPerSecond: peak, mfu: peak.map { flops / $0 },
-            peakBytes: device.description.sharesHostMemory
-                ? peakResidentBytes() : device.peakAllocatedBytes,
+            peakBytes: ResidentMemory.peak(with: device),
             engineBytes: device.peakAllocatedBytes, secondsPerStep: seconds,
             launchesPerStep: launches)
         if json {
@@ -174,16 +173,4 @@ struct BenchStepCommand: ParsableCommand {
                     ?? "n/a", Double(report.peakBytes) / 1e6, Double(report.engineBytes) / 1e6,
                 launches))
     }
-}
-
-/// Most memory this process has had resident, in bytes.
-func peakResidentBytes() -> Int {
-    var usage = rusage()
-    #if os(Linux)
-        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        return usage.ru_maxrss * 1024
-    #else
-        getrusage(RUSAGE_SELF, &usage)
-        return usage.ru_maxrss
-    #endif
 }

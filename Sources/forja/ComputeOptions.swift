@@ -32,7 +32,10 @@ extension DeviceSelection: ExpressibleByArgument {
         self = selection
     }
 
-    public var defaultValueDescription: String {
+    public var defaultValueDescription: String { argument }
+
+    /// What `--device` takes for it.
+    var argument: String {
         switch self {
         case .automatic: "auto"
         case .host: "cpu"

@@ -10,7 +10,9 @@ struct PlanCommand: ParsableCommand {
         commandName: "plan",
         abstract: "Says what a recipe's step needs before anything runs.",
         discussion: """
-            Records the step that train would run and plans its memory; allocates nothing, trains nothing.
+            Records the step that train would run and plans its memory; allocates none of it, trains nothing. Where the
+            device uses the host's memory, what the process holds beside it is measured on a very small model, once for
+            each program and device.
 
               forja plan recipes/quickstart.yaml --set training.batch_size_sequences=64
             """)
@@ -35,6 +37,9 @@ struct PlanCommand: ParsableCommand {
         let flopsPerStep: Double
         let dispatchedFlopsPerStep: Double
         let peakBytes: Int
+        let compilingPeakBytes: Int
+        let processBytes: Int
+        let compilerBytes: Int
         let engineBytes: Int
         let weightBytes: Int
         let optimizerBytes: Int
@@ -50,6 +55,9 @@ struct PlanCommand: ParsableCommand {
             case flopsPerStep = "flops_per_step"
             case dispatchedFlopsPerStep = "dispatched_flops_per_step"
             case peakBytes = "peak_bytes"
+            case compilingPeakBytes = "compiling_peak_bytes"
+            case processBytes = "process_bytes"
+            case compilerBytes = "compiler_bytes"
             case engineBytes = "engine_bytes"
             case weightBytes = "weight_bytes"
             case optimizerBytes = "optimizer_bytes"
@@ -74,14 +82,20 @@ struct PlanCommand: ParsableCommand {
         let parameterBytes = { (variables: [Variable]) in variables.reduce(0) { $0 + $1.byteCount }
         }
         let states = engine.states.flatMap { [$0.firstMoment, $0.secondMoment] }
-        // The process itself: program, runtime, the OpenCL compiler or the BLAS library's buffers.
-        let process = device.sharesHostMemory ? peakResidentBytes() : 0
+        let process = try ProcessMemory.measured(
+            for: Rehearsal(
+                computeType: recipe.computeType, headWidth: configuration.headWidth,
+                documentMask: recipe.documentMask, recompute: recipe.stepShape.recompute),
+            device: queue.device, options: compute)
+        let peak = engine.plannedByteCount + process.bytes
         let report = Report(
             parameters: configuration.parameterCount, tokensPerStep: engine.shape.tokensPerStep,
             flopsPerStep: configuration.trainingFlopsPerToken(
                 sequenceLength: recipe.sequenceLength) * Double(engine.shape.tokensPerStep),
             dispatchedFlopsPerStep: engine.dispatchedFlopsPerStep,
-            peakBytes: engine.plannedByteCount + process, engineBytes: engine.plannedByteCount,
+            peakBytes: peak, compilingPeakBytes: peak + process.compilerBytes,
+            processBytes: process.bytes, compilerBytes: process.compilerBytes,
+            engineBytes: engine.plannedByteCount,
             weightBytes: engine.model.parameters.reduce(0) {
                 $0 + $1.compute.byteCount
                     + ($1.compute === $1.master ? 0 : $1.master.byteCount)
@@ -104,7 +118,9 @@ struct PlanCommand: ParsableCommand {
             ("activations and gradients", megabytes(report.activationBytes)),
             ("workspace", megabytes(report.workspaceBytes)),
             ("engine in all", megabytes(report.engineBytes)),
+            ("program and kernels", megabytes(report.processBytes)),
             ("process peak", megabytes(report.peakBytes)),
+            ("  while compiling kernels", megabytes(report.compilingPeakBytes)),
             ("device memory", megabytes(report.deviceMemoryBytes)),
             ("fits", report.fits ? "yes" : "no"),
         ]

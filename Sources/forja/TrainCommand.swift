@@ -51,10 +51,13 @@ struct TrainCommand: ParsableCommand {
         let step: Int
         let validationLoss: Double?
         let unigramEntropy: Double
+        /// Most memory that was in use; `nil` when nothing was trained.
+        let peakBytes: Int?
         let seconds: Double
 
         enum CodingKeys: String, CodingKey {
             case step, seconds
+            case peakBytes = "peak_bytes"
             case runDirectory = "run_dir"
             case validationLoss = "validation_loss"
             case unigramEntropy = "unigram_entropy"
@@ -76,7 +79,7 @@ struct TrainCommand: ParsableCommand {
                 Outcome(
                     runDirectory: directory.path, step: recipe.maxSteps,
                     validationLoss: try MetricsLog.lastValidationLoss(directory: directory.path),
-                    unigramEntropy: data.unigramEntropy,
+                    unigramEntropy: data.unigramEntropy, peakBytes: nil,
                     seconds: Date().timeIntervalSince(start)))
             return
         }
@@ -106,7 +109,7 @@ struct TrainCommand: ParsableCommand {
                 Outcome(
                     runDirectory: directory.path, step: recipe.maxSteps,
                     validationLoss: validationLoss, unigramEntropy: data.unigramEntropy,
-                    seconds: seconds))
+                    peakBytes: ResidentMemory.peak(with: queue.device), seconds: seconds))
             return
         }
         if let validationLoss {
