@@ -89,13 +89,20 @@ public struct TokenShardCache: Sendable {
     ///
     /// - Throws: `.inputOutput`.
     public static func place(_ path: String, at destination: String) throws(ForjaError) {
+        var (source, present) = (stat(), stat())
+        // Removing the destination would remove the file itself.
+        if stat(path, &source) == 0, stat(destination, &present) == 0,
+            source.st_dev == present.st_dev, source.st_ino == present.st_ino
+        {
+            return
+        }
         if unlink(destination) != 0, errno != ENOENT {
             throw .file("replace", destination, errno: errno)
         }
         if link(path, destination) == 0 { return }
-        let source = try MappedFile(path: path, access: .sequential)
-        let copy = try AtomicFile(at: destination, expectedByteCount: source.count)
-        try source.withUnsafeBytes { (bytes) throws(ForjaError) in try copy.write(bytes) }
+        let file = try MappedFile(path: path, access: .sequential)
+        let copy = try AtomicFile(at: destination, expectedByteCount: file.count)
+        try file.withUnsafeBytes { (bytes) throws(ForjaError) in try copy.write(bytes) }
         try copy.commit()
     }
 }

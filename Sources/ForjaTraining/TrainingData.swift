@@ -23,13 +23,13 @@ public struct TrainingData: Sendable {
     /// - Parameters:
     ///   - run: Receives the tokenizer.json; `nil` when only looking.
     ///   - threads: For tokenising; 0 takes every core.
+    /// - Throws: `.invalidInput` when `run` began with other contents, before anything in it is touched.
     public init(
         recipe: Recipe, run: RunDirectory?, threads: Int = 0, observer: any TrainingObserver
     ) throws(ForjaError) {
         let cache = try TokenShardCache()
         tokenizerPath = try Self.tokenizerPath(for: recipe, cache: cache, observer)
         tokenizer = try Tokenizer(contentsOf: tokenizerPath)
-        if let run { try TokenShardCache.place(tokenizerPath, at: run.file("tokenizer.json")) }
         let threads = threads > 0 ? threads : ProcessInfo.processInfo.activeProcessorCount
         let path = tokenizerPath
         func shard(_ files: [String], _ name: String) throws(ForjaError) -> TokenShard {
@@ -57,6 +57,9 @@ public struct TrainingData: Sendable {
             validation = nil
         }
         unigramEntropy = try train.unigramEntropy(in: trainRange)
+        guard let run else { return }
+        try RunManifest.checkContents(of: self, recipe: recipe, in: run)
+        try TokenShardCache.place(tokenizerPath, at: run.file("tokenizer.json"))
     }
 
     public var trainTokenCount: Int { trainRange.count }

@@ -75,6 +75,12 @@ public struct Recipe: Sendable {
     public var trainedTokenizerKind: String? { string("tokenizer.train.kind") }
     public var trainedVocabularySize: Int? { integer("tokenizer.train.vocabulary_size") }
     public var tokenizerFiles: [String] { strings("tokenizer.train.files") ?? trainFiles }
+    /// The key that decides the tokenizer.
+    var tokenizerKey: String {
+        if tokenizerSource != nil { return "tokenizer.from" }
+        if modelSource != nil { return "model.from" }
+        return values["tokenizer.train.files"] == nil ? "tokenizer.train" : "tokenizer.train.files"
+    }
     public var trainFiles: [String] { strings("data.train") ?? [] }
     public var validationFiles: [String]? { strings("data.validation") }
     public var validationFraction: Double { number("data.validation_fraction")! }
@@ -236,11 +242,17 @@ public struct Recipe: Sendable {
         return text
     }
 
-    /// Keys whose values differ from those of `other`, but those that may change on resume.
+    /// Keys whose values differ from those of `other`, but those that may change on resume. Of paths that are compared
+    /// by content, only whether they are given counts here.
     public func keysChanged(since other: Recipe) -> [String] {
         RecipeSchema.keys
             .filter { !$0.mayChangeOnResume && $0.path != "name" }
-            .map(\.path).filter { values[$0] != other.values[$0] }
+            .filter {
+                let (value, before) = (values[$0.path], other.values[$0.path])
+                return $0.isComparedByContent
+                    ? (value == nil) != (before == nil) : value != before
+            }
+            .map(\.path)
     }
 }
 

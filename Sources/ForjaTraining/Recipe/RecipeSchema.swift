@@ -47,7 +47,7 @@ public enum RecipeSchema {
             "Standard deviation of initial weights."),
 
         RecipeKey(
-            "tokenizer.from", .path,
+            "tokenizer.from", .path, isComparedByContent: true,
             "A tokenizer.json, or a directory with one. Absent with model.from: the model's own."),
         RecipeKey(
             "tokenizer.train.kind", .choice(["byte_bpe", "characters"]),
@@ -56,11 +56,14 @@ public enum RecipeSchema {
             "tokenizer.train.vocabulary_size", .integer(1...4_194_304),
             "V for byte_bpe; characters takes what the text has."),
         RecipeKey(
-            "tokenizer.train.files", .paths, "Text to train it on. Absent: data.train."),
+            "tokenizer.train.files", .paths, isComparedByContent: true,
+            "Text to train it on. Absent: data.train."),
 
-        RecipeKey("data.train", .paths, "Text files, or JSONL with a text field."),
         RecipeKey(
-            "data.validation", .paths,
+            "data.train", .paths, isComparedByContent: true,
+            "Text files, or JSONL with a text field."),
+        RecipeKey(
+            "data.validation", .paths, isComparedByContent: true,
             "Text held out. Absent: the last data.validation_fraction of the tokens."),
         RecipeKey(
             "data.validation_fraction", .number(0...0.9), default: .number(0.1),
