@@ -3,7 +3,11 @@
 
 #include <stdatomic.h>
 
+// Only what the public headers declare is seen outside a shared library built with
+// -fvisibility=hidden. The C library is (cmake/); kept by its test "exports".
+#pragma GCC visibility push(default)
 #include "forja.h"
+#pragma GCC visibility pop
 
 /// Records the thread's message (printf-style, one line, ends in what to do) and returns `status`.
 [[gnu::format(printf, 2, 3)]]

@@ -25,8 +25,8 @@ public final class Trainer {
     private var lastValidationLoss: Double?
     private let began = Date()
 
-    /// Prepares a run: records and plans the step, refuses what cannot fit, allocates, and sets the weights at their start
-    /// or at the newest whole checkpoint.
+    /// Prepares a run: records and plans the step, refuses what cannot fit, allocates, sets the weights at their start or
+    /// at the newest whole checkpoint, and refuses a disk without room for those to come.
     ///
     /// - Parameters:
     ///   - isResuming: Continues from the newest checkpoint in `run`, if there is one.
@@ -81,6 +81,7 @@ public final class Trainer {
                 try model.initialize(seed: recipe.seed, on: queue)
             }
         }
+        try TrainingCheckpoint.requireRoom(for: model, recipe: recipe, after: step, in: run)
     }
 
     public var parameterCount: Int { engine.model.configuration.parameterCount }

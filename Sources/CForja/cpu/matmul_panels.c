@@ -3,6 +3,7 @@
 // All threads pack the operands once, then multiply panels by a register tile; OpenBLAS under the
 // pool packs them once per tile instead. bf16 is widened while it is packed. The sums are those of
 // kernels/matmul.cl, bit for bit.
+#include <stdalign.h>
 #include <string.h>
 
 #include "instruction_set.h"
