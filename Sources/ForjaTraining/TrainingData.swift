@@ -62,6 +62,12 @@ public struct TrainingData: Sendable {
         try TokenShardCache.place(tokenizerPath, at: run.file("tokenizer.json"))
     }
 
+    /// Bytes of the tokenizer.json that every checkpoint holds a copy of.
+    var tokenizerByteCount: Int {
+        var status = stat()
+        return stat(tokenizerPath, &status) == 0 ? Int(status.st_size) : 0
+    }
+
     public var trainTokenCount: Int { trainRange.count }
     public var validationTokenCount: Int { validation?.range.count ?? 0 }
 
@@ -77,22 +83,15 @@ public struct TrainingData: Sendable {
             seed: recipe.seed, documentMask: recipe.documentMask)
     }
 
-    /// Batches of the held-out tokens, in order; `nil` when nothing is held out.
-    func validationBatches(
-        for recipe: Recipe, sequences: Int
-    ) throws(ForjaError) -> [Batch]? {
+    /// The held-out tokens in windows; `nil` when nothing is held out.
+    func validationWindows(for recipe: Recipe) throws(ForjaError) -> ValidationWindows? {
         guard let validation else { return nil }
         let most = recipe.evaluationMaxTokens
         let range =
             most > 0 ? validation.range.prefix(most + 1) : validation.range[...]
-        let windows = try ValidationWindows(
+        return try ValidationWindows(
             shard: validation.shard, tokenRange: range.startIndex..<range.endIndex,
             sequenceLength: recipe.sequenceLength, documentMask: recipe.documentMask)
-        var batches: [Batch] = []
-        for first in stride(from: 0, to: windows.count, by: sequences) {
-            batches.append(try windows.batch(first..<(first + sequences)))
-        }
-        return batches
     }
 
     /// SHA-256 of what the tokens came from, for the manifest.
@@ -148,7 +147,15 @@ public struct TrainingData: Sendable {
                 "1", kind, "\(recipe.trainedVocabularySize ?? 0)",
                 "\(try TextSource.digest(of: sources))",
             ])
-        if FileManager.default.fileExists(atPath: path) { return path }
+        if FileManager.default.fileExists(atPath: path) {
+            do throws(ForjaError) {
+                _ = try Tokenizer(contentsOf: path)
+                return path
+            } catch {
+                guard error.code == .damagedFile || error.code == .invalidInput else { throw error }
+                observer.note("\(path) is damaged: training the tokenizer again")
+            }
+        }
         let start = Date()
         var trainer = TokenizerTrainer()
         for source in sources { try trainer.add(source) }

@@ -216,13 +216,15 @@ public final class TrainingEngine {
             isFinite: report[StepScalar.isFinite.rawValue] == 1, labelCount: labelCount)
     }
 
-    /// Mean −log p over the labels of `batches`, in nats per token; weights do not change.
-    public func validate(_ batches: some Sequence<Batch>) throws(ForjaError) -> Double {
+    /// Mean −log p over the labels of the batches that `next` gives until `nil`, in nats per token; weights do not change.
+    public func validate(
+        _ next: () throws(ForjaError) -> Batch?
+    ) throws(ForjaError) -> Double {
         guard let validationGraph else { preconditionFailure("recorded without validation") }
         try prepare()
         var sum = 0.0
         var count = 0
-        for batch in batches {
+        while let batch = try next() {
             try write(batch)
             try scheduler.run(validationGraph)
             sum += Double(try validationLoss.read(Float.self, on: queue)[0])
