@@ -1,4 +1,5 @@
 import ForjaCore
+import ForjaFormats
 import ForjaModels
 import ForjaNN
 import ForjaRuntime
@@ -251,29 +252,17 @@ public struct Recipe: Sendable {
 }
 
 extension RecipeValue {
-    /// As a YAML flow value; strings as JSON strings, which YAML reads.
+    /// As a YAML flow value; strings as JSON strings that YAML reads.
     var yaml: String {
         switch self {
         case .integer(let value): "\(value)"
         case .number(let value): "\(value)"
         case .boolean(let value): "\(value)"
-        case .string(let value): Self.quoted(value)
-        case .strings(let values): "[" + values.map(Self.quoted).joined(separator: ", ") + "]"
+        case .string(let value): jsonQuoted(value, escaping: .unprintable)
+        case .strings(let values):
+            "["
+                + values.map { jsonQuoted($0, escaping: .unprintable) }.joined(separator: ", ")
+                + "]"
         }
-    }
-
-    private static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\t": result += "\\t"
-            case "\r": result += "\\r"
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }
