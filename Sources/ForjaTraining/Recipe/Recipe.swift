@@ -144,7 +144,7 @@ public struct Recipe: Sendable {
         do throws(ForjaError) {
             try configuration.validate(hasExplicitHeadWidth: integer("model.head_width") != nil)
         } catch {
-            throw located(error, keys: ["model.key_value_heads", "model.heads", "model.width"])
+            throw located(error)
         }
         return configuration
     }
@@ -215,9 +215,13 @@ public struct Recipe: Sendable {
         lines[path].map { " (\(file):\($0))" } ?? ""
     }
 
-    private func located(_ error: ForjaError, keys: [String]) -> ForjaError {
+    /// The error with the line of the first key that its message names and the file gives.
+    private func located(_ error: ForjaError) -> ForjaError {
+        let named = RecipeSchema.keys.compactMap { key in
+            error.message.range(of: key.path).map { (position: $0.lowerBound, path: key.path) }
+        }.sorted { $0.position < $1.position }
         var error = error
-        error.message += keys.lazy.map(place).first { !$0.isEmpty } ?? ""
+        error.message += named.lazy.map { place($0.path) }.first { !$0.isEmpty } ?? ""
         return error
     }
 
