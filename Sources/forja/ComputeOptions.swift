@@ -7,7 +7,7 @@ struct ComputeOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Where to compute: auto, cpu, opencl or opencl:N as forja devices lists.",
-            discussion: "auto takes an OpenCL GPU if there is one, else the CPU through BLAS."))
+            discussion: "auto takes the first OpenCL GPU that opens, else the CPU."))
     var device = DeviceSelection.automatic
 
     @Option(
