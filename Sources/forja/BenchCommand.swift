@@ -119,7 +119,8 @@ struct BenchStepCommand: ParsableCommand {
             model: model, shape: StepShape(sequences: sequences, sequenceLength: length),
             optimizer: AdamWSettings(
                 beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, decaysOnlyMatrices: true),
-            validates: false, queue: queue)
+            validates: false, queue: queue,
+            memoryFix: "lower --batch or choose a smaller --shape")
         try engine.prepare()
         try model.initialize(seed: 0, on: queue)
         let tokens = engine.shape.tokensPerStep
