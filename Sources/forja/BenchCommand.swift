@@ -77,8 +77,10 @@ struct BenchStepCommand: ParsableCommand {
     @OptionGroup var compute: ComputeOptions
 
     func validate() throws {
-        guard steps >= 5 else { throw ValidationError("--steps is \(steps); use 5 or more") }
-        if let batch, batch < 1 { throw ValidationError("--batch is \(batch); use 1 or more") }
+        try checkRange("--steps", steps, 5...1_000_000)
+        if let batch {
+            try checkRange("--batch", batch, 1...(mostAtOnce / shape.configuration.contextLength))
+        }
     }
 
     private struct Report: Encodable {

@@ -44,8 +44,8 @@ struct GenerateCommand: ParsableCommand {
     @OptionGroup var compute: ComputeOptions
 
     func validate() throws {
-        guard maxTokens >= 0 else { throw ValidationError("--max-tokens is \(maxTokens)") }
-        guard samples >= 1 else { throw ValidationError("--samples is \(samples)") }
+        try checkRange("--max-tokens", maxTokens, 0...mostAtOnce)
+        try checkRange("--samples", samples, 1...mostAtOnce)
         do throws(ForjaError) {
             _ = try sampling
         } catch {
