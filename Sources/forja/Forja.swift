@@ -20,7 +20,6 @@ struct Forja: ParsableCommand {
         subcommands: [
             DevicesCommand.self, TrainCommand.self, PlanCommand.self, GenerateCommand.self,
             ScoreCommand.self, TokenizerCommand.self, DataCommand.self, BenchCommand.self,
-            RehearseCommand.self,
         ])
 
     static func main() {
