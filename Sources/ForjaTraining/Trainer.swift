@@ -21,6 +21,9 @@ public final class Trainer {
     private var queue: Queue { engine.queue }
     /// The model that the run started from; `nil` for fresh weights.
     private let source: ModelDirectory?
+    /// Continues the recipe's prompt after each validation; made with the step, so that its memory is refused with it.
+    private let sampler: Generator?
+    private let samplePrompt: [Int32]
 
     /// Steps done so far.
     private var step = 0
@@ -66,6 +69,14 @@ public final class Trainer {
         engine = try TrainingEngine(
             model: model, shape: shape, optimizer: recipe.optimizer, queue: queue)
         try engine.prepare()
+        samplePrompt = recipe.samplePrompt.map { data.tokenizer.encode($0) } ?? []
+        sampler =
+            samplePrompt.isEmpty
+            ? nil
+            : try Generator(
+                model: model, sequences: 1, capacity: samplePrompt.count + recipe.sampleTokens,
+                queue: queue)
+        try sampler?.prepare()
         if isResuming, let checkpoint = try TrainingCheckpoint.newestWhole(in: run) {
             step = try checkpoint.restore(engine, recipe: recipe)
             observer.note("resumed from step \(step)")
@@ -138,17 +149,17 @@ public final class Trainer {
                 progress(result, learningRate: learningRate, tokensPerSecond, rate))
             let signal = Interruption.received
             if isLast || isDue(number, every: recipe.checkpointEverySteps) || signal != nil {
-                metrics.synchronize()
+                try metrics.synchronize()
                 try save()
             }
-            if isEvaluated, let sampler { try sample(sampler) }
+            if isEvaluated { try sample() }
             if let signal, !isLast {
                 throw ForjaError(
                     .interrupted, "\(signal): step \(number) is saved in \(run.path)",
                     fix: "continue with the same command and --run-dir \(run.path) --resume")
             }
         }
-        metrics.synchronize()
+        try metrics.synchronize()
         return lastValidationLoss
     }
 
@@ -204,16 +215,12 @@ public final class Trainer {
         try tensorBoard?.write(step: step, scalars: [("validation_loss", Float(loss))])
     }
 
-    private func sample(_ prompt: String) throws(ForjaError) {
-        let ids = data.tokenizer.encode(prompt)
-        guard !ids.isEmpty else { return }
-        let generator = try Generator(
-            model: engine.model, sequences: 1, capacity: ids.count + recipe.sampleTokens,
-            queue: queue)
-        let continuation = try generator.generate(
-            prompts: [ids], maxNewTokens: recipe.sampleTokens,
+    private func sample() throws(ForjaError) {
+        guard let sampler else { return }
+        let continuation = try sampler.generate(
+            prompts: [samplePrompt], maxNewTokens: recipe.sampleTokens,
             sampling: SamplingSettings(temperature: 0.8, topK: 50, seed: recipe.seed))
-        let text = data.tokenizer.decode(ids + continuation[0], skipSpecialTokens: true)
+        let text = data.tokenizer.decode(samplePrompt + continuation[0], skipSpecialTokens: true)
         try AtomicFile.write(text + "\n", to: run.file("samples/step-\(step).txt"))
         observer.sample(text, step: step)
     }

@@ -119,6 +119,26 @@ public struct TrainingData: Sendable {
             vocabularySize: Tokenizer(contentsOf: path).vocabularySize)
     }
 
+    /// The step that `train` records, without reading text: attention stays inside documents only where the tokenizer has
+    /// an end-of-text token.
+    public static func stepShape(
+        for recipe: Recipe, observer: any TrainingObserver
+    ) throws(ForjaError) -> StepShape {
+        var shape = recipe.stepShape
+        guard shape.documentMask else { return shape }
+        if recipe.tokenizerSource == nil, recipe.modelSource == nil {
+            // Trained byte-pair tokenizers have the token, character tokenizers have not.
+            shape.documentMask = recipe.trainedTokenizerKind == "byte_bpe"
+        } else {
+            let tokenizer = try Tokenizer(
+                contentsOf: tokenizerPath(for: recipe, cache: TokenShardCache(), observer))
+            shape.documentMask = Tokenization.endOfTextNames.contains {
+                tokenizer.id(of: $0) != nil
+            }
+        }
+        return shape
+    }
+
     private static func sources(_ files: [String]) throws(ForjaError) -> [TextSource] {
         var sources: [TextSource] = []
         for file in files { sources.append(try TextSource(path: file)) }
