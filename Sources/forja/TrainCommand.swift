@@ -95,10 +95,10 @@ struct TrainCommand: ParsableCommand {
                 + "\(queue.device.description.name) "
                 + "(\(queue.device.description.kind.rawValue), "
                 + "\(queue.device.description.threadCount) threads); run in \(directory.path)")
+        Interruption.listen()
         let validationLoss: Double?
         do {
             validationLoss = try trainer.train()
-        Interruption.listen()
         } catch {
             observer.end()
             throw error
