@@ -30,6 +30,18 @@ struct BadInputTests {
         expectRefusal(
             try workspace.train("run", ["model.heads=4", "model.key_value_heads=3"]),
             "model.key_value_heads is 3", "model.heads 4", "1, 2, 4")
+        expectRefusal(
+            try workspace.train("run", ["optimizer.epsilon=0"]), "optimizer.epsilon", "1e-30")
+        expectRefusal(
+            try workspace.train("run", ["evaluation.max_tokens=\(Int.max)"]),
+            "evaluation.max_tokens")
+        expectRefusal(
+            try workspace.train(
+                "run",
+                [
+                    "training.batch_size_sequences=16777216",
+                    "training.sequence_length_tokens=16777216",
+                ]), "training.batch_size_sequences", "training.sequence_length_tokens")
         expectRefusal(try workspace.run("train", "none.yaml"), "none.yaml")
         #expect(!workspace.has("run"))
     }

@@ -201,6 +201,15 @@ public struct Recipe: Sendable {
                     + place("training.gradient_accumulation_steps"),
                 fix: "use one of \(valid.joined(separator: ", "))")
         }
+        // Rows of a step are counted in 32 bits.
+        guard batchSize / accumulation <= Int(Int32.max) / sequenceLength else {
+            throw ForjaError(
+                .invalidInput,
+                "training.batch_size_sequences \(batchSize) and training.sequence_length_tokens "
+                    + "\(sequenceLength) make more than \(Int32.max) tokens in one microstep"
+                    + place("training.batch_size_sequences"),
+                fix: "lower one, or raise training.gradient_accumulation_steps")
+        }
         for path in ["parallel.data", "parallel.tensor"] where integer(path) != 1 {
             throw ForjaError(
                 .unavailable,

@@ -146,7 +146,7 @@ public enum RecipeSchema {
             "evaluation.every_steps", .integer(0...1_000_000_000), default: .integer(250),
             "Validation loss every so many steps and at the end; 0: only at the end."),
         RecipeKey(
-            "evaluation.max_tokens", .integer(0...Int.max), default: .integer(0),
+            "evaluation.max_tokens", .integer(0...1_000_000_000_000), default: .integer(0),
             "Validation tokens used each time, from the start of the split; 0 uses all."),
         RecipeKey(
             "evaluation.sample_prompt", .string,
