@@ -84,7 +84,8 @@ let package = Package(
             swiftSettings: swiftSettings),
         // Drives the built binary; the dependency makes sure there is one.
         .testTarget(
-            name: "ForjaCommandTests", dependencies: ["forja", "ForjaFormats", "ForjaTestSupport"],
+            name: "ForjaCommandTests",
+            dependencies: ["forja", "ForjaTraining", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .gnu2x

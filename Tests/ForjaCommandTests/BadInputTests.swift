@@ -117,6 +117,14 @@ struct BadInputTests {
         expectRefusal(
             try workspace.run("score", "--model", "run", "--ids", "1 2", "--device", "cpu"),
             config, "gpt2", "llama")
+        for key in ["num_hidden_layers", "intermediate_size"] {
+            let huge = text.replacing(
+                try Regex("\"\(key)\" *: *[0-9]+"), with: "\"\(key)\": 2147483647")
+            try workspace.write(config, huge)
+            expectRefusal(
+                try workspace.run("score", "--model", "run", "--ids", "1 2", "--device", "cpu"),
+                "model.", "2147483647")
+        }
     }
 
     @Test("a device that is not there is answered with those that are")

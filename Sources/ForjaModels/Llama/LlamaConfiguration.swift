@@ -55,13 +55,16 @@ public struct LlamaConfiguration: Hashable, Sendable, Codable {
     ///
     /// - Parameter hasExplicitHeadWidth: Whether `headWidth` was given, and so may differ from width / heads.
     public func validate(hasExplicitHeadWidth: Bool = true) throws(ForjaError) {
-        for (name, value) in [
-            ("width", width), ("layers", layers), ("heads", heads),
-            ("key_value_heads", keyValueHeads), ("feed_forward_width", feedForwardWidth),
-            ("vocabulary_size", vocabularySize), ("context_length", contextLength),
-        ] where value < 1 {
+        // With the recipe's limits, which a config.json knows nothing of, no product of extents passes 2⁶³.
+        for (name, value, limit) in [
+            ("width", width, 1_048_576), ("layers", layers, 4096), ("heads", heads, 65_536),
+            ("key_value_heads", keyValueHeads, 65_536),
+            ("feed_forward_width", feedForwardWidth, 4_194_304),
+            ("vocabulary_size", vocabularySize, 4_194_304),
+            ("context_length", contextLength, 16_777_216),
+        ] where value < 1 || value > limit {
             throw ForjaError(
-                .invalidInput, "model.\(name) is \(value)", fix: "give a number of at least 1")
+                .invalidInput, "model.\(name) is \(value)", fix: "give a number from 1 to \(limit)")
         }
         guard hasExplicitHeadWidth || width % heads == 0 else {
             throw ForjaError(
