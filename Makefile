@@ -1,6 +1,6 @@
 # Short commands for people and for CI; the work is in .ci/*.sh. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help deps build quickstart test check oclgrind interop c-library clean
+.PHONY: help deps build quickstart test check oclgrind test-long interop fuzz c-library clean
 
 export SWIFT ?= swift
 export PROMPT ?= ROMEO:
@@ -26,8 +26,14 @@ check: deps ## formatting, warnings as errors, sanitizers, the C library by clan
 oclgrind: deps ## every kernel on small shapes in Oclgrind: races and bad addresses
 	@.ci/oclgrind.sh
 
+test-long: deps ## runs killed at random moments and resumed, for SOAK_SECONDS (600); a curve beside PyTorch's
+	@.ci/test-long.sh
+
 interop: deps build ## our checkpoints in Hugging Face transformers, installed in .build/venv where absent
 	@.ci/interop.sh
+
+fuzz: deps ## damaged files and arguments for FUZZ_SECONDS (60): errors, never crashes
+	@.ci/fuzz.sh
 
 c-library: deps ## build libforja for C and C++ in build-c/release; docs/c-library.md
 	cmake -S cmake -B build-c/release -DFORJA_BUILD_TESTS=OFF
