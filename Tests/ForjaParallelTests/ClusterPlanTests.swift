@@ -44,6 +44,8 @@ struct ClusterPlanTests {
                 $0.microbatches = 6
             }?.fix?.contains("a multiple of 4") == true)
         #expect(failure { $0.virtualStages = 2 } != nil)
+        #expect(failure { $0.sequences = 10_000_000 }?.message.contains("microbatch") == true)
+        #expect(failure { $0.microbatches = 1_000_000 }?.message.contains("passes") == true)
         #expect(failure { $0.tensor = 0 }?.message.contains("parallel.tensor is 0") == true)
     }
 

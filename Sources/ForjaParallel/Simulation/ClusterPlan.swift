@@ -59,6 +59,8 @@ public struct ClusterPlan: Sendable {
 
     /// Most passes through a part of the model that one step may have in each direction.
     static let maxPasses = 1_000_000
+    /// Most tokens of a microbatch, so that no size of a tensor passes 64 bits.
+    static let maxTokens = 100_000_000
 
     public var devices: Int { nodes * devicesPerNode }
 
@@ -108,6 +110,13 @@ public struct ClusterPlan: Sendable {
                     + "\(microbatches)",
                 fix: "set training.gradient_accumulation_steps to a multiple of \(pipeline), or "
                     + "--virtual-stages to 1")
+        }
+        guard sequences * sequenceLength <= Self.maxTokens else {
+            throw ForjaError(
+                .invalidInput,
+                "a microbatch of \(sequences) × \(sequenceLength) tokens is more than the "
+                    + "\(Self.maxTokens) a simulation takes",
+                fix: "raise parallel.data or training.gradient_accumulation_steps")
         }
         guard microbatches * (layers + 2) <= Self.maxPasses else {
             throw ForjaError(
