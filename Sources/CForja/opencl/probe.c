@@ -2,12 +2,11 @@
 #include <stdlib.h>
 
 #include "binary_cache.h"
+#include "fragment.h"
+#include "probe.h"
 #include "program.h"
 
-typedef struct probe {
-    const char *name, *text, *options;
-    float expected;
-} probe;
+typedef forja__probe probe;
 
 // A probe compiles everywhere: where the compiler itself knows nothing of a capability the kernel
 // only gives the wrong number, because some drivers print the errors of a failed build. The
@@ -27,7 +26,7 @@ static const probe fp16 = {
     "#else\n"
     "__kernel void probe(__global float *out) { out[0] = 0.0f; }\n"
     "#endif\n",
-    "-cl-std=CL1.2", 1.001953125f};
+    "-cl-std=CL1.2", 1.001953125f, 1};
 
 static const probe fp64 = {"fp64 probe",
                            "#ifdef cl_khr_fp64\n"
@@ -39,7 +38,7 @@ static const probe fp64 = {"fp64 probe",
                            "#else\n"
                            "__kernel void probe(__global float *out) { out[0] = 0.0f; }\n"
                            "#endif\n",
-                           "-cl-std=CL1.2", 2.0f};
+                           "-cl-std=CL1.2", 2.0f, 1};
 
 static const probe subgroups = {
     "sub-group probe",
@@ -56,9 +55,9 @@ static const probe subgroups = {
     "#else\n"
     "__kernel void probe(__global float *out) { out[0] = 0.0f; }\n"
     "#endif\n",
-    "-cl-std=CL2.0", 2.0f};
+    "-cl-std=CL2.0", 2.0f, 1};
 
-static bool runs(forja_device *device, cl_program program, float expected) {
+static bool runs(forja_device *device, cl_program program, const probe *probe) {
     const forja__opencl_api *cl = forja__opencl();
     const forja__opencl_device *opencl = device->opencl;
     cl_int code;
@@ -69,13 +68,13 @@ static bool runs(forja_device *device, cl_program program, float expected) {
     cl_command_queue queue = cl->clCreateCommandQueue(opencl->context, opencl->id, 0, &code);
     cl_mem memory =
         cl->clCreateBuffer(opencl->context, CL_MEM_READ_WRITE, sizeof value, NULL, &code);
-    const size_t one = 1;
+    const size_t items = probe->work_items ? probe->work_items : 1;
     bool is_done = queue && memory &&
                    cl->clEnqueueWriteBuffer(queue, memory, CL_TRUE, 0, sizeof value, &value, 0,
                                             NULL, NULL) == CL_SUCCESS &&
                    cl->clSetKernelArg(kernel, 0, sizeof memory, &memory) == CL_SUCCESS &&
-                   cl->clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &one, &one, 0, NULL, NULL) ==
-                       CL_SUCCESS &&
+                   cl->clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &items, &items, 0, NULL,
+                                              NULL) == CL_SUCCESS &&
                    cl->clEnqueueReadBuffer(queue, memory, CL_TRUE, 0, sizeof value, &value, 0, NULL,
                                            NULL) == CL_SUCCESS;
     if (memory)
@@ -83,12 +82,12 @@ static bool runs(forja_device *device, cl_program program, float expected) {
     if (queue)
         cl->clReleaseCommandQueue(queue);
     cl->clReleaseKernel(kernel);
-    return is_done && value == expected;
+    return is_done && value == probe->expected;
 }
 
 /// The answer is cached like a binary: a failing compile would be repeated at every start
 /// otherwise.
-static bool passes(forja_device *device, const probe *probe) {
+bool forja__probe_passes(forja_device *device, const probe *probe) {
     uint8_t key[FORJA__SHA256_BYTES];
     forja__program_key(key, device->opencl, probe->text, probe->name);
     void *bytes;
@@ -103,7 +102,7 @@ static bool passes(forja_device *device, const probe *probe) {
     bool answer = false;
     if (forja__program_build(&program, &log, device->opencl, probe->text, probe->options) ==
         CL_SUCCESS) {
-        answer = runs(device, program, probe->expected);
+        answer = runs(device, program, probe);
         forja__opencl()->clReleaseProgram(program);
     }
     free(log);
@@ -112,7 +111,8 @@ static bool passes(forja_device *device, const probe *probe) {
 }
 
 void forja__opencl_probe(forja_device *device) {
-    device->info.has_fp16 = passes(device, &fp16);
-    device->info.has_fp64 = passes(device, &fp64);
-    device->info.has_subgroups = passes(device, &subgroups);
+    device->info.has_fp16 = forja__probe_passes(device, &fp16);
+    device->info.has_fp64 = forja__probe_passes(device, &fp64);
+    device->info.has_subgroups = forja__probe_passes(device, &subgroups);
+    device->opencl->matrix_units = forja__fragments_probe(device);
 }

@@ -1,0 +1,36 @@
+/// The matrix units that kernels/fragment_*.cl speak to.
+#pragma once
+
+#include "opencl.h"
+
+typedef enum forja__fragment {
+    FORJA__FRAGMENT_XMX_16,         /// Intel Xe-HPC, Xe2: sub-groups of 16
+    FORJA__FRAGMENT_XMX_8,          /// Intel Xe-HPG: sub-groups of 8
+    FORJA__FRAGMENT_AMD_MFMA,       /// gfx90a, gfx94x: waves of 64
+    FORJA__FRAGMENT_AMD_WMMA,       /// gfx11: waves of 32
+    FORJA__FRAGMENT_AMD_WMMA_GFX12, /// gfx12: waves of 32
+    FORJA__FRAGMENT_COUNT,
+} forja__fragment;
+
+/// Bit `fragment` for each unit that the device names and that gives right products in
+/// kernels/fragment_probe.cl. Asked once, when a device is opened.
+uint32_t forja__fragments_probe(forja_device *device);
+
+/// The device has the unit.
+bool forja__fragment_is_present(const forja_device *device, forja__fragment fragment);
+
+/// Kernels for the unit run: it is present, or FORJA_EMULATE_MATRIX_UNITS=1 asks for its
+/// instructions in plain OpenCL C. The latter is for tests: slow, and never a default.
+bool forja__fragment_runs(const forja_device *device, forja__fragment fragment);
+
+/// Work-items of a team: a sub-group or wave.
+uint32_t forja__fragment_lanes(forja__fragment fragment);
+
+/// "-D" options of the fragment file, those of emulation included. Borrowed.
+const char *forja__fragment_options(const forja_device *device, forja__fragment fragment);
+
+/// `xmx`, or the source for AMD.
+static inline forja__source forja__fragment_source(forja__fragment fragment, forja__source xmx,
+                                                   forja__source amd) {
+    return fragment <= FORJA__FRAGMENT_XMX_8 ? xmx : amd;
+}
