@@ -5,7 +5,8 @@
 //   PACK       operands → panels        } panels are what a register tile reads in order
 //   PANELS     panels → C               }
 //   ROWS       few rows of A, B[N,K] read once
-// Twin: cpu/matmul_panels.c, cpu/matmul_rows.c. Launchers: opencl/matmul_panels.c, opencl/matmul.c.
+// Twin: cpu/matmul_panels.c, cpu/matmul_rows.c. Launchers: opencl/matmul_panels.c,
+// opencl/matmul_rows.c.
 
 // STORAGE_BF16 is about the inputs; the output, which may differ, is bf16 with OUTPUT_BF16.
 #ifdef OUTPUT_BF16

@@ -28,6 +28,7 @@ struct forja__opencl_device {
     uint64_t max_work_group;
     /// Bit `fragment` is set where that matrix unit passed its probe (opencl/fragment.h).
     uint32_t matrix_units;
+    uint32_t vector_width;
     /// Program binaries of this device are kept on disk.
     bool keeps_binaries;
 

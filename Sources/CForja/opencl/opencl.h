@@ -39,6 +39,8 @@ typedef enum forja__source {
 /// What launchers choose variants by.
 bool forja__opencl_is_cpu(const forja_device *device);
 uint64_t forja__opencl_max_work_group(const forja_device *device);
+/// Floats in a vector register: 4, 8 or 16.
+uint32_t forja__opencl_vector_width(const forja_device *device);
 
 /// A kernel ready for arguments, built on first use (binary cache on disk, then compiler) and kept for the device's
 /// life. Every source is compiled behind kernels/common.cl (storage_t loads and stores, bf16 and f16 conversion) with

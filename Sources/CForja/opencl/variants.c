@@ -1,0 +1,225 @@
+// The table of kernel variants, and how a call finds its row.
+#include "variants.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_cpu(const forja_device *device) { return forja__opencl_is_cpu(device); }
+static bool is_no_cpu(const forja_device *device) { return !forja__opencl_is_cpu(device); }
+
+#define HAS(name, fragment)                                                                        \
+    static bool name(const forja_device *device) {                                                 \
+        return forja__fragment_is_present(device, fragment);                                       \
+    }
+HAS(has_xmx_16, FORJA__FRAGMENT_XMX_16)
+HAS(has_xmx_8, FORJA__FRAGMENT_XMX_8)
+HAS(has_mfma, FORJA__FRAGMENT_AMD_MFMA)
+HAS(has_wmma, FORJA__FRAGMENT_AMD_WMMA)
+HAS(has_wmma_gfx12, FORJA__FRAGMENT_AMD_WMMA_GFX12)
+
+/// A register tile of M × N, which is two vectors; both operands come packed.
+#define PANELS(m_, n_, vector_)                                                                    \
+    .config = #m_ "x" #n_, .options = " -DTILE_M=" #m_ " -DVEC=" #vector_,                         \
+    .tile = {.m = m_, .n = n_}, .group = {1, 1}
+
+/// A work-group of X × Y computes M × N of C, K at a time through local memory (rows padded by 4).
+#define TILES(m_, n_, k_, x_, y_)                                                                  \
+    .config = #m_ "x" #n_ "x" #k_,                                                                 \
+    .options = " -DTILE_M=" #m_ " -DTILE_N=" #n_ " -DTILE_K=" #k_ " -DSIDE_M=" #y_                 \
+               " -DSIDE_N=" #x_,                                                                   \
+    .tile = {m_, n_, k_}, .group = {x_, y_}, .local_bytes = 4 * k_ * (m_ + 4 + n_ + 4)
+
+/// Teams of `lanes`, X across and Y down, compute M × N of C on a matrix unit, K at a time through
+/// local memory (rows padded by 8 bf16).
+#define FRAGMENTS(m_, n_, k_, x_, y_, lanes_)                                                      \
+    .config = #m_ "x" #n_ "x" #k_,                                                                 \
+    .options = " -DTILE_M=" #m_ " -DTILE_N=" #n_ " -DTILE_K=" #k_ " -DTEAMS_M=" #y_                \
+               " -DTEAMS_N=" #x_,                                                                  \
+    .tile = {m_, n_, k_}, .group = {x_ * y_ * lanes_, 1},                                          \
+    .local_bytes = 2 * (m_ + n_) * (k_ + 8), .order = "matrix unit",                               \
+    .matmul = &forja__opencl_matmul_fragment
+
+/// A work-group of X × X works on tiles of M rows by N keys.
+#define ATTENTION(m_, n_, x_)                                                                      \
+    .config = #m_ "x" #n_,                                                                         \
+    .options = " -DBLOCK_M=" #m_ " -DBLOCK_N=" #n_ " -DSIDE=" #x_, .tile = {.m = m_, .n = n_},     \
+    .group = {x_, x_}
+
+#define MATMUL(name_) .op = FORJA_OP_MATMUL, .name = name_
+#define FORWARD(name_) .op = FORJA_OP_ATTENTION_FORWARD, .name = name_
+#define BACKWARD(name_) .op = FORJA_OP_ATTENTION_BACKWARD, .name = name_
+#define ROWS(name_) .op = FORJA_OP_ROWS, .name = name_, .config = "", .order = name_, .options = ""
+
+static const forja__variant variants[] = {
+    // Rows for matrix units go first: their `runs` asks for the device.
+    {MATMUL("xmx"), FRAGMENTS(128, 128, 32, 4, 4, 16), .fragment = FORJA__FRAGMENT_XMX_16,
+     .made_for = has_xmx_16},
+    {MATMUL("xmx"), FRAGMENTS(64, 64, 32, 2, 4, 16), .fragment = FORJA__FRAGMENT_XMX_16,
+     .made_for = has_xmx_16},
+    {MATMUL("xmx8"), FRAGMENTS(128, 64, 32, 4, 4, 8), .fragment = FORJA__FRAGMENT_XMX_8,
+     .made_for = has_xmx_8},
+    {MATMUL("xmx8"), FRAGMENTS(64, 64, 32, 4, 2, 8), .fragment = FORJA__FRAGMENT_XMX_8,
+     .made_for = has_xmx_8},
+    {MATMUL("amd_mfma"), FRAGMENTS(128, 128, 32, 2, 2, 64), .fragment = FORJA__FRAGMENT_AMD_MFMA,
+     .made_for = has_mfma},
+    {MATMUL("amd_mfma"), FRAGMENTS(64, 64, 32, 2, 2, 64), .fragment = FORJA__FRAGMENT_AMD_MFMA,
+     .made_for = has_mfma},
+    {MATMUL("amd_wmma"), FRAGMENTS(128, 128, 32, 4, 2, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA,
+     .made_for = has_wmma},
+    {MATMUL("amd_wmma"), FRAGMENTS(64, 64, 32, 2, 2, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA,
+     .made_for = has_wmma},
+    {MATMUL("amd_wmma12"), FRAGMENTS(128, 128, 32, 4, 2, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12,
+     .made_for = has_wmma_gfx12},
+    {MATMUL("amd_wmma12"), FRAGMENTS(64, 64, 32, 2, 2, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12,
+     .made_for = has_wmma_gfx12},
+    {MATMUL("cpu"), .config = "rows", .options = "", .order = "vector lanes", .group = {1, 1},
+     .made_for = is_cpu, .matmul = &forja__opencl_matmul_rows_cpu},
+    {MATMUL("cpu"), PANELS(12, 32, 16), .order = FORJA__ASCENDING, .made_for = is_cpu,
+     .matmul = &forja__opencl_matmul_panels},
+    {MATMUL("cpu"), PANELS(6, 16, 8), .order = FORJA__ASCENDING, .made_for = is_cpu,
+     .matmul = &forja__opencl_matmul_panels},
+    {MATMUL("cpu"), PANELS(6, 8, 4), .order = FORJA__ASCENDING, .made_for = is_cpu,
+     .matmul = &forja__opencl_matmul_panels},
+    {MATMUL("gpu"), .config = "rows", .options = "", .order = "64 lanes", .group = {64, 1},
+     .made_for = is_no_cpu, .matmul = &forja__opencl_matmul_rows_gpu},
+    {MATMUL("gpu"), TILES(128, 128, 16, 16, 16), .order = FORJA__ASCENDING, .made_for = is_no_cpu,
+     .matmul = &forja__opencl_matmul_tiles},
+    {MATMUL("gpu"), TILES(64, 64, 16, 16, 16), .order = FORJA__ASCENDING, .made_for = is_no_cpu,
+     .matmul = &forja__opencl_matmul_tiles},
+    {MATMUL("ref"), .config = "", .options = "", .order = FORJA__ASCENDING,
+     .matmul = &forja__opencl_matmul_reference},
+
+    {FORWARD("cpu"), .config = "decode", .options = "", .order = "key by key, heads together", .group = {1, 1},
+     .made_for = is_cpu, .attention_forward = &forja__opencl_attention_decode_cpu},
+    {FORWARD("cpu"), .config = "64x64", .options = "", .order = "64 keys, vectors",
+     .tile = {.m = 64, .n = 64}, .group = {1, 1}, .made_for = is_cpu,
+     .attention_forward = &forja__opencl_attention_forward_cpu},
+    {FORWARD("gpu"), .config = "decode", .options = "", .order = "64 keys decode",
+     .group = {64, 1}, .made_for = is_no_cpu, .attention_forward = &forja__opencl_attention_decode_gpu},
+    {FORWARD("gpu"), ATTENTION(64, 32, 16), .order = "32 keys", .made_for = is_no_cpu,
+     .attention_forward = &forja__opencl_attention_forward_gpu},
+    {FORWARD("gpu"), ATTENTION(32, 32, 16), .order = "32 keys", .made_for = is_no_cpu,
+     .attention_forward = &forja__opencl_attention_forward_gpu},
+    {FORWARD("gpu"), ATTENTION(16, 16, 8), .order = "16 keys", .made_for = is_no_cpu,
+     .attention_forward = &forja__opencl_attention_forward_gpu},
+    {FORWARD("ref"), .config = "", .options = "", .order = "key by key",
+     .attention_forward = &forja__opencl_attention_forward_ref},
+
+    {BACKWARD("cpu"), .config = "64x64", .options = "", .order = "64 keys, vectors",
+     .tile = {.m = 64, .n = 64}, .group = {1, 1}, .made_for = is_cpu, .attention_backward = &forja__opencl_attention_backward_cpu},
+    {BACKWARD("gpu"), ATTENTION(32, 32, 16), .order = "32 keys", .made_for = is_no_cpu,
+     .attention_backward = &forja__opencl_attention_backward_gpu},
+    {BACKWARD("gpu"), ATTENTION(16, 16, 16), .order = "16 keys", .made_for = is_no_cpu,
+     .attention_backward = &forja__opencl_attention_backward_gpu},
+    {BACKWARD("gpu"), ATTENTION(8, 8, 8), .order = "8 keys", .made_for = is_no_cpu,
+     .attention_backward = &forja__opencl_attention_backward_gpu},
+    {BACKWARD("ref"), .config = "", .options = "", .order = "key by key",
+     .attention_backward = &forja__opencl_attention_backward_ref},
+
+    // rows.c gives the shapes of launches.
+    {ROWS("item"), .made_for = is_cpu},
+    {ROWS("group")},
+};
+enum { VARIANT_COUNT = sizeof variants / sizeof *variants };
+
+size_t forja__variants(const forja__variant **out) {
+    *out = variants;
+    return VARIANT_COUNT;
+}
+
+/// The functions of a row's family, whose types differ in the arguments alone.
+#define CALL_FAMILY(row, function, device, args)                                                   \
+    switch ((row)->op) {                                                                           \
+    case FORJA_OP_MATMUL:                                                                          \
+        return !(row)->matmul->function || (row)->matmul->function(device, row, args);             \
+    case FORJA_OP_ATTENTION_FORWARD:                                                               \
+        return !(row)->attention_forward->function ||                                              \
+               (row)->attention_forward->function(device, row, args);                              \
+    case FORJA_OP_ATTENTION_BACKWARD:                                                              \
+        return !(row)->attention_backward->function ||                                             \
+               (row)->attention_backward->function(device, row, args);                             \
+    default:                                                                                       \
+        return true;                                                                               \
+    }
+
+static bool suits(const forja__variant *row, const forja_device *device, const void *args) {
+    CALL_FAMILY(row, suits, device, args)
+}
+
+static bool runs(const forja__variant *row, const forja_device *device, const void *args) {
+    if ((uint64_t)row->group.x * row->group.y > forja__opencl_max_work_group(device) ||
+        row->local_bytes > device->info.local_memory_bytes)
+        return false;
+    CALL_FAMILY(row, runs, device, args)
+}
+
+static const char *const variables[FORJA_OP_COUNT] = {
+    [FORJA_OP_MATMUL] = "FORJA_MATMUL_VARIANT",
+    [FORJA_OP_ATTENTION_FORWARD] = "FORJA_ATTENTION_VARIANT",
+    [FORJA_OP_ATTENTION_BACKWARD] = "FORJA_ATTENTION_VARIANT",
+    [FORJA_OP_ROWS] = "FORJA_ROW_KERNELS",
+};
+
+/// `wanted` is "name" or "name:config".
+static bool is_named(const forja__variant *row, const char *wanted) {
+    size_t length = strlen(row->name);
+    return strncmp(wanted, row->name, length) == 0 &&
+           (wanted[length] == '\0' ||
+            (wanted[length] == ':' && strcmp(wanted + length + 1, row->config) == 0));
+}
+
+/// The first row named `wanted` that runs, of those that suit the shape if there is one; NULL in
+/// `*out` when none runs: then the default serves.
+static forja_status find_forced(const forja__variant **out, const forja_device *device, forja_op op,
+                                const void *args, const char *wanted) {
+    bool is_known = false;
+    char names[512] = "";
+    *out = NULL;
+    for (const forja__variant *row = variants; row < variants + VARIANT_COUNT; row++) {
+        // Both of attention's operations listen to one variable; either may have the tiles.
+        if (strcmp(variables[row->op], variables[op]) != 0)
+            continue;
+        is_known |= is_named(row, wanted);
+        if (row->op != op)
+            continue;
+        size_t length = strlen(names);
+        snprintf(names + length, sizeof names - length, "%s%s%s%s", length ? ", " : "", row->name,
+                 *row->config ? ":" : "", row->config);
+        if (!is_named(row, wanted) || !runs(row, device, args))
+            continue;
+        if (suits(row, device, args)) {
+            *out = row;
+            return FORJA_OK;
+        }
+        if (!*out)
+            *out = row;
+    }
+    return is_known ? FORJA_OK
+                    : forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
+                                  "%s is \"%s\", which is no variant; use a name, or name:config, "
+                                  "of %s",
+                                  variables[op], wanted, names);
+}
+
+forja_status forja__variant_choose(const forja__variant **out, const forja_device *device,
+                                   forja_op op, const void *args) {
+    *out = NULL;
+    const char *forced = getenv(variables[op]);
+    if (forced && *forced) {
+        FORJA__TRY(find_forced(out, device, op, args, forced));
+        if (*out)
+            return FORJA_OK;
+    }
+    const forja__variant *last = NULL;
+    for (const forja__variant *row = variants; row < variants + VARIANT_COUNT; row++) {
+        if (row->op != op)
+            continue;
+        last = row;
+        if ((!row->made_for || row->made_for(device)) && runs(row, device, args) &&
+            suits(row, device, args))
+            break;
+    }
+    *out = last;
+    return FORJA_OK;
+}
