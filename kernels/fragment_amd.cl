@@ -33,18 +33,15 @@ static inline uint fragment_team(void) { return get_local_id(0) / FRAGMENT_LANES
 
 // A and B have one shape: a lane holds FRAGMENT_DEPTH k of one row, or column.
 #if FRAGMENT_DEPTH == 4
-typedef short4 fragment_vector;
+typedef short4 fragment_a;
+#define FRAGMENT_LOAD(pairs) as_short4(vload2(0, pairs))
 #elif FRAGMENT_DEPTH == 8
-typedef short8 fragment_vector;
+typedef short8 fragment_a;
+#define FRAGMENT_LOAD(pairs) as_short8(vload4(0, pairs))
 #else
-typedef short16 fragment_vector;
+typedef short16 fragment_a;
+#define FRAGMENT_LOAD(pairs) as_short16(vload8(0, pairs))
 #endif
-typedef union fragment_a {
-    fragment_vector vector;
-    uint2 part[FRAGMENT_DEPTH / 4];
-    uint pair[FRAGMENT_DEPTH / 2];
-    ushort value[FRAGMENT_DEPTH];
-} fragment_a;
 typedef fragment_a fragment_b;
 
 #if FRAGMENT_VALUES == 4
@@ -63,23 +60,23 @@ static inline uint fragment_depth(uint lane) {
 }
 
 static inline fragment_a fragment_load_a(__local const ushort *tile, uint pitch, uint lane) {
-    fragment_a a;
-    __local const uint2 *from =
-        (__local const uint2 *)(tile + lane % 16 * pitch + fragment_depth(lane));
-    FRAGMENT_UNROLL
-    for (uint i = 0; i < FRAGMENT_DEPTH / 4; i++)
-        a.part[i] = from[i];
-    return a;
+    tile += lane % 16 * pitch + fragment_depth(lane);
+#if FRAGMENT_DEPTH == 16
+    __local const short8 *from = (__local const short8 *)tile; // rows start at 16 bytes, not 32
+    return (short16)(from[0], from[1]);
+#else
+    return *(__local const fragment_a *)tile;
+#endif
 }
 
 static inline fragment_a fragment_load_a_transposed(__local const ushort *tile, uint pitch,
                                                     uint lane) {
-    fragment_a a;
+    uint pairs[FRAGMENT_DEPTH / 2];
     tile += fragment_depth(lane) * pitch + lane % 16;
     FRAGMENT_UNROLL
     for (uint i = 0; i < FRAGMENT_DEPTH / 2; i++)
-        a.pair[i] = pair_of(tile + 2 * i * pitch, pitch);
-    return a;
+        pairs[i] = pair_of(tile + 2 * i * pitch, pitch);
+    return FRAGMENT_LOAD(pairs);
 }
 
 #define fragment_load_b fragment_load_a
@@ -87,18 +84,16 @@ static inline fragment_a fragment_load_a_transposed(__local const ushort *tile, 
 
 #ifdef FRAGMENT_EMULATED
 #define fragment_multiply_add(c, a, b)                                                             \
-    emulated_multiply_add(fragment_scratch, (a).value, (b).value, (c).value)
+    emulated_multiply_add(fragment_scratch, (const ushort *)&(a), (const ushort *)&(b), (c).value)
 #elif defined(FRAGMENT_AMD_MFMA)
 #define fragment_multiply_add(c, a, b)                                                             \
-    ((c).vector = __builtin_amdgcn_mfma_f32_16x16x16bf16_1k((a).vector, (b).vector, (c).vector, 0, \
-                                                            0, 0))
+    ((c).vector = __builtin_amdgcn_mfma_f32_16x16x16bf16_1k((a), (b), (c).vector, 0, 0, 0))
 #elif defined(FRAGMENT_AMD_WMMA)
 #define fragment_multiply_add(c, a, b)                                                             \
-    ((c).vector = __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32((a).vector, (b).vector, (c).vector))
+    ((c).vector = __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32((a), (b), (c).vector))
 #else
 #define fragment_multiply_add(c, a, b)                                                             \
-    ((c).vector =                                                                                  \
-         __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32_gfx12((a).vector, (b).vector, (c).vector))
+    ((c).vector = __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32_gfx12((a), (b), (c).vector))
 #endif
 
 static inline uint fragment_row(uint lane, uint i) {

@@ -30,80 +30,65 @@ static inline uint fragment_lane(void) { return get_sub_group_local_id(); }
 static inline uint fragment_team(void) { return get_sub_group_id(); }
 #endif
 
-typedef union fragment_a {
 #if FRAGMENT_LANES == 16
-    short8 vector;
-    ushort value[8];
+typedef short8 fragment_a;
 #else
-    int8 vector;
-    uint value[8];
-    ushort half_value[16];
+typedef int8 fragment_a;
 #endif
-} fragment_a;
-typedef union fragment_b {
-    int8 vector;
-    uint value[8];
-    uint4 part[2];
-    ushort half_value[16];
-} fragment_b;
+typedef int8 fragment_b;
 typedef union fragment_c {
     float8 vector;
     float value[8];
 } fragment_c;
 
 static inline fragment_a fragment_load_a(__local const ushort *tile, uint pitch, uint lane) {
-    fragment_a a;
+#if FRAGMENT_LANES == 16
+    short value[8];
     FRAGMENT_UNROLL
     for (uint i = 0; i < 8; i++)
-#if FRAGMENT_LANES == 16
-        a.value[i] = tile[i * pitch + lane];
+        value[i] = tile[i * pitch + lane];
 #else
-        a.value[i] = ((__local const uint *)(tile + i * pitch))[lane];
+    int value[8];
+    FRAGMENT_UNROLL
+    for (uint i = 0; i < 8; i++)
+        value[i] = as_int(((__local const ushort2 *)(tile + i * pitch))[lane]);
 #endif
-    return a;
+    return vload8(0, value);
 }
 
 static inline fragment_a fragment_load_a_transposed(__local const ushort *tile, uint pitch,
                                                     uint lane) {
-    fragment_a a;
 #if FRAGMENT_LANES == 16
-    a.vector = *(__local const short8 *)(tile + lane * pitch);
+    return *(__local const short8 *)(tile + lane * pitch);
 #else
+    int value[8];
     FRAGMENT_UNROLL
     for (uint i = 0; i < 8; i++)
-        a.value[i] = pair_of(tile + 2 * lane * pitch + i, pitch);
+        value[i] = pair_of(tile + 2 * lane * pitch + i, pitch);
+    return vload8(0, value);
 #endif
-    return a;
 }
 
 static inline fragment_b fragment_load_b(__local const ushort *tile, uint pitch, uint lane) {
-    fragment_b b;
-    __local const uint4 *from = (__local const uint4 *)(tile + lane * pitch);
-    b.part[0] = from[0];
-    b.part[1] = from[1];
-    return b;
+    __local const int4 *from = (__local const int4 *)(tile + lane * pitch);
+    return (int8)(from[0], from[1]);
 }
 
 static inline fragment_b fragment_load_b_transposed(__local const ushort *tile, uint pitch,
                                                     uint lane) {
-    fragment_b b;
+    int value[8];
     FRAGMENT_UNROLL
     for (uint j = 0; j < 8; j++)
-        b.value[j] = pair_of(tile + 2 * j * pitch + lane, pitch);
-    return b;
+        value[j] = pair_of(tile + 2 * j * pitch + lane, pitch);
+    return vload8(0, value);
 }
 
 #ifdef FRAGMENT_EMULATED
-#if FRAGMENT_LANES == 16
-#define A_NUMBERS(a) (a).value
-#else
-#define A_NUMBERS(a) (a).half_value
-#endif
 #define fragment_multiply_add(c, a, b)                                                             \
-    emulated_multiply_add(fragment_scratch, A_NUMBERS(a), (b).half_value, (c).value)
+    emulated_multiply_add(fragment_scratch, (const ushort *)&(a), (const ushort *)&(b), (c).value)
 #else
 #define fragment_multiply_add(c, a, b)                                                             \
-    ((c).vector = intel_sub_group_bf16_bf16_matrix_mad_k16((a).vector, (b).vector, (c).vector))
+    ((c).vector = intel_sub_group_bf16_bf16_matrix_mad_k16((a), (b), (c).vector))
 #endif
 
 static inline uint fragment_row(uint lane, uint i) { return i; }

@@ -40,6 +40,15 @@ static const char attention_cpu[] = {
 static const char attention_gpu[] = {
 #embed "../../../kernels/attention_gpu.cl" suffix(, )
     0};
+static const char attention_fragment[] = {
+#embed "../../../kernels/attention_fragment.cl" suffix(, )
+    0};
+static const char attention_xmx[] = {
+#embed "../../../kernels/attention_xmx.cl" suffix(, )
+    0};
+static const char attention_amd[] = {
+#embed "../../../kernels/attention_amd.cl" suffix(, )
+    0};
 static const char fragment[] = {
 #embed "../../../kernels/fragment.cl" suffix(, )
     0};
@@ -111,6 +120,9 @@ static const file files[] = {
     {"attention.cl", attention},
     {"attention_cpu.cl", attention_cpu},
     {"attention_gpu.cl", attention_gpu},
+    {"attention_fragment.cl", attention_fragment},
+    {"attention_xmx.cl", attention_xmx},
+    {"attention_amd.cl", attention_amd},
     {"fragment.cl", fragment},
     {"fragment_emulated.cl", fragment_emulated},
     {"fragment_xmx.cl", fragment_xmx},
@@ -141,6 +153,8 @@ static const char *const names[FORJA__SOURCE_COUNT] = {
     [FORJA__SOURCE_ATTENTION] = "attention.cl",
     [FORJA__SOURCE_ATTENTION_CPU] = "attention_cpu.cl",
     [FORJA__SOURCE_ATTENTION_GPU] = "attention_gpu.cl",
+    [FORJA__SOURCE_ATTENTION_XMX] = "attention_xmx.cl",
+    [FORJA__SOURCE_ATTENTION_AMD] = "attention_amd.cl",
     [FORJA__SOURCE_PROBE_XMX] = "probe_xmx.cl",
     [FORJA__SOURCE_PROBE_AMD] = "probe_amd.cl",
     [FORJA__SOURCE_LOG_PROBABILITY] = "log_probability.cl",

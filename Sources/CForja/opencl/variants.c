@@ -40,6 +40,12 @@ HAS(has_wmma_gfx12, FORJA__FRAGMENT_AMD_WMMA_GFX12)
     .local_bytes = 2 * (m_ + n_) * (k_ + 8), .order = "matrix unit",                               \
     .matmul = &forja__opencl_matmul_fragment
 
+/// The same for attention, on tiles of M rows by N keys.
+#define FRAGMENT_ROWS(m_, n_, x_, y_, lanes_)                                                      \
+    .config = #m_ "x" #n_,                                                                         \
+    .options = " -DBLOCK_M=" #m_ " -DBLOCK_N=" #n_ " -DTEAMS_M=" #y_ " -DTEAMS_N=" #x_,            \
+    .tile = {.m = m_, .n = n_}, .group = {x_ * y_ * lanes_, 1}, .order = "matrix unit, " #n_ " keys"
+
 /// A work-group of X × X works on tiles of M rows by N keys.
 #define ATTENTION(m_, n_, x_)                                                                      \
     .config = #m_ "x" #n_,                                                                         \
@@ -90,6 +96,36 @@ static const forja__variant variants[] = {
     {MATMUL("ref"), .config = "", .options = "", .order = FORJA__ASCENDING,
      .matmul = &forja__opencl_matmul_reference},
 
+    {FORWARD("xmx"), FRAGMENT_ROWS(64, 64, 1, 8, 16), .fragment = FORJA__FRAGMENT_XMX_16,
+     .made_for = has_xmx_16, .attention_forward = &forja__opencl_attention_forward_fragment},
+    {FORWARD("xmx"), FRAGMENT_ROWS(64, 32, 1, 8, 16), .fragment = FORJA__FRAGMENT_XMX_16,
+     .made_for = has_xmx_16, .attention_forward = &forja__opencl_attention_forward_fragment},
+    {FORWARD("xmx"), FRAGMENT_ROWS(32, 32, 2, 4, 16), .fragment = FORJA__FRAGMENT_XMX_16,
+     .made_for = has_xmx_16, .attention_forward = &forja__opencl_attention_forward_fragment},
+    {FORWARD("xmx8"), FRAGMENT_ROWS(64, 64, 2, 8, 8), .fragment = FORJA__FRAGMENT_XMX_8,
+     .made_for = has_xmx_8, .attention_forward = &forja__opencl_attention_forward_fragment},
+    {FORWARD("xmx8"), FRAGMENT_ROWS(64, 32, 2, 8, 8), .fragment = FORJA__FRAGMENT_XMX_8,
+     .made_for = has_xmx_8, .attention_forward = &forja__opencl_attention_forward_fragment},
+    {FORWARD("xmx8"), FRAGMENT_ROWS(32, 32, 4, 4, 8), .fragment = FORJA__FRAGMENT_XMX_8,
+     .made_for = has_xmx_8, .attention_forward = &forja__opencl_attention_forward_fragment},
+    {FORWARD("amd_mfma"), FRAGMENT_ROWS(64, 64, 1, 4, 64), .fragment = FORJA__FRAGMENT_AMD_MFMA,
+     .made_for = has_mfma, .attention_forward = &forja__opencl_attention_forward_fragment},
+    {FORWARD("amd_mfma"), FRAGMENT_ROWS(64, 32, 1, 4, 64), .fragment = FORJA__FRAGMENT_AMD_MFMA,
+     .made_for = has_mfma, .attention_forward = &forja__opencl_attention_forward_fragment},
+    {FORWARD("amd_mfma"), FRAGMENT_ROWS(32, 32, 2, 2, 64), .fragment = FORJA__FRAGMENT_AMD_MFMA,
+     .made_for = has_mfma, .attention_forward = &forja__opencl_attention_forward_fragment},
+    {FORWARD("amd_wmma"), FRAGMENT_ROWS(64, 64, 1, 4, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA,
+     .made_for = has_wmma, .attention_forward = &forja__opencl_attention_forward_fragment},
+    {FORWARD("amd_wmma"), FRAGMENT_ROWS(64, 32, 1, 4, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA,
+     .made_for = has_wmma, .attention_forward = &forja__opencl_attention_forward_fragment},
+    {FORWARD("amd_wmma"), FRAGMENT_ROWS(32, 32, 2, 2, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA,
+     .made_for = has_wmma, .attention_forward = &forja__opencl_attention_forward_fragment},
+    {FORWARD("amd_wmma12"), FRAGMENT_ROWS(64, 64, 1, 4, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12,
+     .made_for = has_wmma_gfx12, .attention_forward = &forja__opencl_attention_forward_fragment},
+    {FORWARD("amd_wmma12"), FRAGMENT_ROWS(64, 32, 1, 4, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12,
+     .made_for = has_wmma_gfx12, .attention_forward = &forja__opencl_attention_forward_fragment},
+    {FORWARD("amd_wmma12"), FRAGMENT_ROWS(32, 32, 2, 2, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12,
+     .made_for = has_wmma_gfx12, .attention_forward = &forja__opencl_attention_forward_fragment},
     {FORWARD("cpu"), .config = "decode", .options = "", .order = "key by key, heads together", .group = {1, 1},
      .made_for = is_cpu, .attention_forward = &forja__opencl_attention_decode_cpu},
     {FORWARD("cpu"), .config = "64x64", .options = "", .order = "64 keys, vectors",
@@ -106,6 +142,36 @@ static const forja__variant variants[] = {
     {FORWARD("ref"), .config = "", .options = "", .order = "key by key",
      .attention_forward = &forja__opencl_attention_forward_ref},
 
+    {BACKWARD("xmx"), FRAGMENT_ROWS(64, 64, 2, 4, 16), .fragment = FORJA__FRAGMENT_XMX_16,
+     .made_for = has_xmx_16, .attention_backward = &forja__opencl_attention_backward_fragment},
+    {BACKWARD("xmx"), FRAGMENT_ROWS(32, 32, 2, 4, 16), .fragment = FORJA__FRAGMENT_XMX_16,
+     .made_for = has_xmx_16, .attention_backward = &forja__opencl_attention_backward_fragment},
+    {BACKWARD("xmx"), FRAGMENT_ROWS(16, 16, 4, 2, 16), .fragment = FORJA__FRAGMENT_XMX_16,
+     .made_for = has_xmx_16, .attention_backward = &forja__opencl_attention_backward_fragment},
+    {BACKWARD("xmx8"), FRAGMENT_ROWS(64, 64, 4, 4, 8), .fragment = FORJA__FRAGMENT_XMX_8,
+     .made_for = has_xmx_8, .attention_backward = &forja__opencl_attention_backward_fragment},
+    {BACKWARD("xmx8"), FRAGMENT_ROWS(32, 32, 4, 4, 8), .fragment = FORJA__FRAGMENT_XMX_8,
+     .made_for = has_xmx_8, .attention_backward = &forja__opencl_attention_backward_fragment},
+    {BACKWARD("xmx8"), FRAGMENT_ROWS(16, 16, 8, 2, 8), .fragment = FORJA__FRAGMENT_XMX_8,
+     .made_for = has_xmx_8, .attention_backward = &forja__opencl_attention_backward_fragment},
+    {BACKWARD("amd_mfma"), FRAGMENT_ROWS(64, 64, 2, 2, 64), .fragment = FORJA__FRAGMENT_AMD_MFMA,
+     .made_for = has_mfma, .attention_backward = &forja__opencl_attention_backward_fragment},
+    {BACKWARD("amd_mfma"), FRAGMENT_ROWS(32, 32, 2, 2, 64), .fragment = FORJA__FRAGMENT_AMD_MFMA,
+     .made_for = has_mfma, .attention_backward = &forja__opencl_attention_backward_fragment},
+    {BACKWARD("amd_mfma"), FRAGMENT_ROWS(16, 16, 4, 1, 64), .fragment = FORJA__FRAGMENT_AMD_MFMA,
+     .made_for = has_mfma, .attention_backward = &forja__opencl_attention_backward_fragment},
+    {BACKWARD("amd_wmma"), FRAGMENT_ROWS(64, 64, 2, 4, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA,
+     .made_for = has_wmma, .attention_backward = &forja__opencl_attention_backward_fragment},
+    {BACKWARD("amd_wmma"), FRAGMENT_ROWS(32, 32, 4, 2, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA,
+     .made_for = has_wmma, .attention_backward = &forja__opencl_attention_backward_fragment},
+    {BACKWARD("amd_wmma"), FRAGMENT_ROWS(16, 16, 4, 1, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA,
+     .made_for = has_wmma, .attention_backward = &forja__opencl_attention_backward_fragment},
+    {BACKWARD("amd_wmma12"), FRAGMENT_ROWS(64, 64, 2, 4, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12,
+     .made_for = has_wmma_gfx12, .attention_backward = &forja__opencl_attention_backward_fragment},
+    {BACKWARD("amd_wmma12"), FRAGMENT_ROWS(32, 32, 4, 2, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12,
+     .made_for = has_wmma_gfx12, .attention_backward = &forja__opencl_attention_backward_fragment},
+    {BACKWARD("amd_wmma12"), FRAGMENT_ROWS(16, 16, 4, 1, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12,
+     .made_for = has_wmma_gfx12, .attention_backward = &forja__opencl_attention_backward_fragment},
     {BACKWARD("cpu"), .config = "64x64", .options = "", .order = "64 keys, vectors",
      .tile = {.m = 64, .n = 64}, .group = {1, 1}, .made_for = is_cpu, .attention_backward = &forja__opencl_attention_backward_cpu},
     {BACKWARD("gpu"), ATTENTION(32, 32, 16), .order = "32 keys", .made_for = is_no_cpu,

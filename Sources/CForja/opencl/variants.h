@@ -75,6 +75,9 @@ extern const forja__matmul_family forja__opencl_matmul_rows_gpu;   /// matmul_ro
 extern const forja__matmul_family forja__opencl_matmul_panels;     /// matmul_panels.c
 extern const forja__matmul_family forja__opencl_matmul_fragment; /// matmul_fragment.c
 extern const forja__matmul_family forja__opencl_matmul_tiles;      /// matmul_tiles.c
+/// attention_fragment.c
+extern const forja__attention_forward_family forja__opencl_attention_forward_fragment;
+extern const forja__attention_backward_family forja__opencl_attention_backward_fragment;
 extern const forja__attention_forward_family forja__opencl_attention_forward_ref;   /// attention.c
 extern const forja__attention_forward_family forja__opencl_attention_forward_cpu;   /// attention.c
 extern const forja__attention_forward_family forja__opencl_attention_forward_gpu;   /// attention.c
