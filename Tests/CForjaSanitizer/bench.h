@@ -66,3 +66,6 @@ void bench_check(bench *b, const operation *op, const void *args);
 
 /// Every operation over small ragged shapes.
 void run_cases(bench *b);
+
+/// The programs for matrix units, to standard output (matrix_units.c).
+void list_matrix_units(void);

@@ -3,6 +3,7 @@
 ///
 ///     smoke host      1 thread and 3 threads; both must give the same bits
 ///     smoke opencl    the first OpenCL device against the host
+///     smoke list      nothing: lists the programs for matrix units
 ///
 /// Exits 0 when nothing failed.
 #include "bench.h"
@@ -79,9 +80,13 @@ static void compare(bench *b, const bench *reference, bool exactly) {
 
 int main(int argc, char **argv) {
     const char *mode = argc == 2 ? argv[1] : "";
+    if (strcmp(mode, "list") == 0) {
+        list_matrix_units();
+        return 0;
+    }
     const bool on_opencl = strcmp(mode, "opencl") == 0;
     if (!on_opencl && strcmp(mode, "host") != 0) {
-        fprintf(stderr, "usage: %s host|opencl\n", argv[0]);
+        fprintf(stderr, "usage: %s host|opencl|list\n", argv[0]);
         return 64;
     }
     if (on_opencl && forja_opencl_device_count() == 0) {

@@ -3,6 +3,8 @@
 
 #include "attention.h"
 
+// A row's tile.k is the widest head whose sums stay in registers.
+
 /// Fewer rows than this leave most of a tile empty; the kernels without tiles are better then.
 enum { LEAST_ROWS = 16 };
 
@@ -33,19 +35,16 @@ static bool runs_forward(const forja_device *device, const forja__variant *row,
                          const forja_attention_args *args) {
     const uint64_t m = row->tile.m, n = row->tile.n, pitch = pitch_of(args->head_dim);
     const uint64_t bytes = 2 * ((m + 2 * n) * pitch + m * (n + 8)) +
-                           4 * (m * (n + 4) + (uint64_t)row->group.x + 2 * m);
+                           4 * (m * (n + 4) + (uint64_t)row->group.x + 2 * m) +
+                           forja__fragment_scratch_bytes(device, row->fragment, row->group.x);
     return args->dtype == FORJA_DTYPE_BF16 && bytes <= device->info.local_memory_bytes &&
            forja__fragment_runs(device, row->fragment);
 }
 
-/// The sums of a tile stay in registers: 64 rows of 128 numbers or 32 of 256.
 static bool suits_forward(const forja_device *device, const forja__variant *row,
                           const forja_attention_args *args) {
     (void)device;
-    return args->query_length >= LEAST_ROWS &&
-           (args->head_dim <= 64    ? true
-            : args->head_dim <= 128 ? row->tile.n <= 32
-                                    : row->tile.m <= 32);
+    return args->query_length >= LEAST_ROWS && args->head_dim <= row->tile.k;
 }
 
 static forja_status launch_forward(forja_queue *queue, const forja__variant *row,
@@ -64,7 +63,8 @@ const forja__attention_forward_family forja__opencl_attention_forward_fragment =
 static bool runs_backward(const forja_device *device, const forja__variant *row,
                           const forja_attention_backward_args *args) {
     const uint64_t m = row->tile.m, n = row->tile.n, pitch = pitch_of(args->forward.head_dim);
-    const uint64_t bytes = 2 * (2 * (m + n) * pitch + 2 * m * (n + 8)) + 4 * 3 * m;
+    const uint64_t bytes = 2 * (2 * (m + n) * pitch + 2 * m * (n + 8)) + 4 * 3 * m +
+                           forja__fragment_scratch_bytes(device, row->fragment, row->group.x);
     return args->forward.dtype == FORJA_DTYPE_BF16 && bytes <= device->info.local_memory_bytes &&
            forja__fragment_runs(device, row->fragment);
 }
@@ -72,9 +72,7 @@ static bool runs_backward(const forja_device *device, const forja__variant *row,
 static bool suits_backward(const forja_device *device, const forja__variant *row,
                            const forja_attention_backward_args *args) {
     (void)device;
-    const uint32_t head_dim = args->forward.head_dim;
-    return args->forward.query_length >= LEAST_ROWS &&
-           row->tile.m <= (head_dim <= 64 ? 64 : head_dim <= 128 ? 32 : 16);
+    return args->forward.query_length >= LEAST_ROWS && args->forward.head_dim <= row->tile.k;
 }
 
 static forja_status launch_backward(forja_queue *queue, const forja__variant *row,

@@ -8,17 +8,24 @@
 #include "kernel_sources.h"
 #include "probe.h"
 
+/// Sums of a tile, and what a compiler for Intel's GPUs hoists out of its loops, take more than the
+/// 128 registers that a thread has by default.
+#define LARGE_REGISTER_FILE " -cl-intel-256-GRF-per-thread"
+
 static const struct {
     const char *name, *options, *emulated_options;
     uint32_t lanes;
 } fragments[FORJA__FRAGMENT_COUNT] = {
-#define FRAGMENT(name, options, lanes) {name, options, options " -DFRAGMENT_EMULATED", lanes}
-    [FORJA__FRAGMENT_XMX_16] = FRAGMENT("XMX 16 probe", " -DFRAGMENT_LANES=16", 16),
-    [FORJA__FRAGMENT_XMX_8] = FRAGMENT("XMX 8 probe", " -DFRAGMENT_LANES=8", 8),
-    [FORJA__FRAGMENT_AMD_MFMA] = FRAGMENT("MFMA probe", " -DFRAGMENT_AMD_MFMA", 64),
-    [FORJA__FRAGMENT_AMD_WMMA] = FRAGMENT("WMMA probe", " -DFRAGMENT_AMD_WMMA", 32),
+#define FRAGMENT(name, options, more, lanes)                                                       \
+    {name, options more, options " -DFRAGMENT_EMULATED", lanes}
+    [FORJA__FRAGMENT_XMX_16] =
+        FRAGMENT("XMX 16 probe", " -DFRAGMENT_LANES=16", LARGE_REGISTER_FILE, 16),
+    [FORJA__FRAGMENT_XMX_8] =
+        FRAGMENT("XMX 8 probe", " -DFRAGMENT_LANES=8", LARGE_REGISTER_FILE, 8),
+    [FORJA__FRAGMENT_AMD_MFMA] = FRAGMENT("MFMA probe", " -DFRAGMENT_AMD_MFMA", "", 64),
+    [FORJA__FRAGMENT_AMD_WMMA] = FRAGMENT("WMMA probe", " -DFRAGMENT_AMD_WMMA", "", 32),
     [FORJA__FRAGMENT_AMD_WMMA_GFX12] =
-        FRAGMENT("WMMA gfx12 probe", " -DFRAGMENT_AMD_WMMA_GFX12", 32),
+        FRAGMENT("WMMA gfx12 probe", " -DFRAGMENT_AMD_WMMA_GFX12", "", 32),
 #undef FRAGMENT
 };
 
@@ -81,7 +88,7 @@ uint32_t forja__fragments_probe(forja_device *device) {
                                                                FORJA__SOURCE_PROBE_AMD)) !=
                 FORJA_OK)
             continue;
-        char options[64] = "-cl-std=CL1.2";
+        char options[96] = "-cl-std=CL1.2";
         strcat(options, fragments[i].options);
         const forja__probe probe = {fragments[i].name, text, options, 2.0f, fragments[i].lanes};
         if (forja__probe_passes(device, &probe))
@@ -100,9 +107,16 @@ bool forja__fragment_runs(const forja_device *device, forja__fragment fragment) 
     return forja__fragment_is_present(device, fragment) || (emulate && strcmp(emulate, "1") == 0);
 }
 
-uint32_t forja__fragment_lanes(forja__fragment fragment) { return fragments[fragment].lanes; }
+uint64_t forja__fragment_scratch_bytes(const forja_device *device, forja__fragment fragment,
+                                       uint32_t work_items) {
+    enum { BYTES_OF_A_TEAM = 2 * 2 * 256 }; // A and B, [16, 16] bf16
+    return forja__fragment_is_present(device, fragment)
+               ? 0
+               : work_items / fragments[fragment].lanes * BYTES_OF_A_TEAM;
+}
 
 const char *forja__fragment_options(const forja_device *device, forja__fragment fragment) {
-    return forja__fragment_is_present(device, fragment) ? fragments[fragment].options
-                                                        : fragments[fragment].emulated_options;
+    return !device || forja__fragment_is_present(device, fragment)
+               ? fragments[fragment].options
+               : fragments[fragment].emulated_options;
 }

@@ -23,10 +23,12 @@ bool forja__fragment_is_present(const forja_device *device, forja__fragment frag
 /// instructions in plain OpenCL C. The latter is for tests: slow, and never a default.
 bool forja__fragment_runs(const forja_device *device, forja__fragment fragment);
 
-/// Work-items of a team: a sub-group or wave.
-uint32_t forja__fragment_lanes(forja__fragment fragment);
+/// Local memory that emulation takes in a work-group beside the kernel's own; 0 on the unit itself.
+uint64_t forja__fragment_scratch_bytes(const forja_device *device, forja__fragment fragment,
+                                       uint32_t work_items);
 
-/// "-D" options of the fragment file, those of emulation included. Borrowed.
+/// Options of the fragment file, those of emulation included where the device lacks the unit; NULL
+/// for `device` gives the unit's own. Borrowed.
 const char *forja__fragment_options(const forja_device *device, forja__fragment fragment);
 
 /// `xmx`, or the source for AMD.

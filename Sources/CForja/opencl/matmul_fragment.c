@@ -5,7 +5,10 @@
 
 static bool runs(const forja_device *device, const forja__variant *row,
                  const forja_matmul_args *args) {
-    return args->input_dtype == FORJA_DTYPE_BF16 && forja__fragment_runs(device, row->fragment);
+    return args->input_dtype == FORJA_DTYPE_BF16 && forja__fragment_runs(device, row->fragment) &&
+           row->local_bytes +
+                   forja__fragment_scratch_bytes(device, row->fragment, row->group.x) <=
+               device->info.local_memory_bytes;
 }
 
 /// Large tiles read less; small ones keep every compute unit busy. A handful of rows is a matter of
