@@ -52,7 +52,7 @@ fi
 # It writes its answer into a file of the current folder.
 (cd "$work" && LD_LIBRARY_PATH=${INTEL_LIBRARIES:-} "${ocloc:-false}" query OCL_DRIVER_VERSION) \
     >/dev/null 2>&1 || { ocloc=; skipped+=("Intel: no ocloc (Debian: intel-opencl-icd)"); }
-ocloc_version=$(cat "$work/OCL_DRIVER_VERSION" 2>/dev/null || true)
+ocloc_version=$(tr -d '\0' <"$work/OCL_DRIVER_VERSION" 2>/dev/null || true)
 
 # ── One program, one line a kernel ───────────────────────────────────────────────────────────────
 # Of device, row, kernel, matrix instructions, registers (AMD: vector registers, behind the slash

@@ -13,11 +13,12 @@
 #define LARGE_REGISTER_FILE " -cl-intel-256-GRF-per-thread"
 
 static const struct {
-    const char *name, *options, *emulated_options;
+    const char *name, *options, *emulated_options, *subgroup_options;
     uint32_t lanes;
 } fragments[FORJA__FRAGMENT_COUNT] = {
 #define FRAGMENT(name, options, more, lanes)                                                       \
-    {name, options more, options " -DFRAGMENT_EMULATED", lanes}
+    {name, options more, options " -DFRAGMENT_EMULATED",                                           \
+     options " -DFRAGMENT_EMULATED_BY_SUBGROUPS", lanes}
     [FORJA__FRAGMENT_XMX_16] =
         FRAGMENT("XMX 16 probe", " -DFRAGMENT_LANES=16", LARGE_REGISTER_FILE, 16),
     [FORJA__FRAGMENT_XMX_8] =
@@ -102,21 +103,34 @@ bool forja__fragment_is_present(const forja_device *device, forja__fragment frag
     return device->opencl->matrix_units >> fragment & 1;
 }
 
+/// How instructions are emulated, as FORJA_EMULATE_MATRIX_UNITS says.
+typedef enum emulation { NO_EMULATION, BY_LOCAL_MEMORY, BY_SUBGROUPS } emulation;
+
+static emulation emulation_of(forja__fragment fragment) {
+    const char *value = getenv("FORJA_EMULATE_MATRIX_UNITS");
+    if (value && strcmp(value, "1") == 0)
+        return BY_LOCAL_MEMORY;
+    if (value && strcmp(value, "subgroups") == 0 && fragment <= FORJA__FRAGMENT_XMX_8)
+        return BY_SUBGROUPS;
+    return NO_EMULATION;
+}
+
 bool forja__fragment_runs(const forja_device *device, forja__fragment fragment) {
-    const char *emulate = getenv("FORJA_EMULATE_MATRIX_UNITS");
-    return forja__fragment_is_present(device, fragment) || (emulate && strcmp(emulate, "1") == 0);
+    return forja__fragment_is_present(device, fragment) ||
+           emulation_of(fragment) != NO_EMULATION;
 }
 
 uint64_t forja__fragment_scratch_bytes(const forja_device *device, forja__fragment fragment,
                                        uint32_t work_items) {
     enum { BYTES_OF_A_TEAM = 2 * 2 * 256 }; // A and B, [16, 16] bf16
-    return forja__fragment_is_present(device, fragment)
-               ? 0
-               : work_items / fragments[fragment].lanes * BYTES_OF_A_TEAM;
+    if (forja__fragment_is_present(device, fragment) || emulation_of(fragment) != BY_LOCAL_MEMORY)
+        return 0;
+    return work_items / fragments[fragment].lanes * BYTES_OF_A_TEAM;
 }
 
 const char *forja__fragment_options(const forja_device *device, forja__fragment fragment) {
-    return !device || forja__fragment_is_present(device, fragment)
-               ? fragments[fragment].options
-               : fragments[fragment].emulated_options;
+    if (!device || forja__fragment_is_present(device, fragment))
+        return fragments[fragment].options;
+    return emulation_of(fragment) == BY_SUBGROUPS ? fragments[fragment].subgroup_options
+                                                  : fragments[fragment].emulated_options;
 }

@@ -19,8 +19,9 @@ uint32_t forja__fragments_probe(forja_device *device);
 /// The device has the unit.
 bool forja__fragment_is_present(const forja_device *device, forja__fragment fragment);
 
-/// Kernels for the unit run: it is present, or FORJA_EMULATE_MATRIX_UNITS=1 asks for its
-/// instructions in plain OpenCL C. The latter is for tests: slow, and never a default.
+/// Kernels for the unit run: it is present, or its instructions are emulated. That is for tests:
+/// slow, and never a default. FORJA_EMULATE_MATRIX_UNITS=1 takes plain OpenCL C,
+/// FORJA_EMULATE_MATRIX_UNITS=subgroups, for XMX on a device with sub-groups, shuffles.
 bool forja__fragment_runs(const forja_device *device, forja__fragment fragment);
 
 /// Local memory that emulation takes in a work-group beside the kernel's own; 0 on the unit itself.
