@@ -69,6 +69,34 @@ extension OperationTests {
             try expectBackward(shape, .f32, on: target)
         }
 
+        @Test(
+            "matches float64 on matrix units",
+            arguments: Target.matrixUnits(forcing: "FORJA_ATTENTION_VARIANT"))
+        func matchesOnMatrixUnits(target: Target) throws {
+            // A width for each size of tile, one of them no multiple of 16, and one odd length each.
+            for shape in [
+                Self.square(66, heads: 4, groups: 2, width: 64),
+                Self.square(33, heads: 2, groups: 1, width: 80, batch: 2),
+                Self.square(37, heads: 2, groups: 2, width: 256),
+                Self.square(35, heads: 3, groups: 1, width: 6),
+                Self.packed([40, 64, 33], heads: 2, groups: 1, width: 64),
+                Self.packed([1, 2, 60, 1], heads: 2, groups: 1, width: 16),
+            ] {
+                try expectForward(shape, .bf16, on: target)
+                try expectBackward(shape, .bf16, on: target)
+            }
+            let aligned = Self.square(70, heads: 4, groups: 2, width: 64)
+            try expectForward(aligned, .bf16, aligned: true, on: target)
+            try expectBackward(aligned, .bf16, aligned: true, on: target)
+            let fused = Self.packed([13, 50], heads: 4, groups: 2, width: 80)
+            try expectForward(fused, .bf16, fused: true, on: target)
+            try expectBackward(fused, .bf16, fused: true, on: target)
+            let cached = AttentionShape(
+                batch: 2, queryLength: 20, keyLength: 96, heads: 4, keyValueHeads: 2, headDim: 64,
+                queryOffset: [5, 66])
+            try expectForward(cached, .bf16, poisonsUnseenKeys: true, on: target)
+        }
+
         @Test("keeps packed documents apart", arguments: Target.attention, Storage.computing)
         func keepsDocumentsApart(target: Target, storage: Storage) throws {
             for shape in shapes(Self.packedShapes, for: storage) {
@@ -231,14 +259,14 @@ extension OperationTests {
 
         private func expectForward(
             _ shape: AttentionShape, _ storage: Storage, fused: Bool = false,
-            poisonsUnseenKeys: Bool = false, on target: Target,
+            poisonsUnseenKeys: Bool = false, aligned: Bool = false, on target: Target,
             sourceLocation: SourceLocation = #_sourceLocation
         ) throws {
             let inputs = AttentionInputs(shape, storage, seed: 20)
             let want = Reference.attention(shape, q: inputs.q, k: inputs.k, v: inputs.v)
             var given = inputs
             if poisonsUnseenKeys { given.poisonUnseenKeys() }
-            let (out, lse) = try target.run { bench in
+            let (out, lse) = try target.run(aligned: aligned) { bench in
                 let call = try AttentionCall(shape, storage, given, fused: fused, at: bench)
                 try call.runForward()
                 return (try call.out.values(), try call.lse.values())
@@ -254,13 +282,14 @@ extension OperationTests {
         }
 
         private func expectBackward(
-            _ shape: AttentionShape, _ storage: Storage, fused: Bool = false, on target: Target,
+            _ shape: AttentionShape, _ storage: Storage, fused: Bool = false,
+            aligned: Bool = false, on target: Target,
             sourceLocation: SourceLocation = #_sourceLocation
         ) throws {
             let inputs = AttentionInputs(shape, storage, seed: 23)
             let want = Reference.attentionBackward(
                 shape, q: inputs.q, k: inputs.k, v: inputs.v, dOut: inputs.dOut)
-            let gradients = try target.run { bench in
+            let gradients = try target.run(aligned: aligned) { bench in
                 let call = try AttentionCall(shape, storage, inputs, fused: fused, at: bench)
                 try call.runForward()
                 return try call.runBackward(dOut: inputs.dOut)

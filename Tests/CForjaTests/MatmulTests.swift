@@ -63,6 +63,30 @@ extension OperationTests {
             }
         }
 
+        @Test(
+            "matches float64 on matrix units",
+            arguments: Target.matrixUnits(forcing: "FORJA_MATMUL_VARIANT"), MatmulLayout.allCases)
+        func matchesOnMatrixUnits(target: Target, layout: MatmulLayout) throws {
+            for (m, n, k) in [(1, 1, 1), (65, 63, 129), (130, 96, 257), (17, 200, 16)] {
+                for output in Storage.computing {
+                    var product = Product(layout: layout, m: m, n: n, k: k, input: .bf16)
+                    product.output = output
+                    product.padding = (3, 5, 7)
+                    try expectProduct(product, on: target)
+                    (product.batch, product.sharesB) = (3, true)
+                    (product.alpha, product.accumulates) = (-0.75, true)
+                    try expectProduct(product, on: target)
+                }
+            }
+            // Rows that start at 16 bytes are read as vectors; their last may be a part.
+            for (m, n, k) in [(64, 64, 64), (72, 136, 200), (13, 70, 50)] {
+                var product = Product(layout: layout, m: m, n: n, k: k, input: .bf16)
+                product.padding = (8 - product.aWidth % 8, 8 - product.bWidth % 8, 0)
+                product.batch = 2
+                try expectProduct(product, on: target, aligned: true)
+            }
+        }
+
         @Test("scales and adds to what C holds", arguments: Target.matmul, Storage.computing)
         func scalesAndAccumulates(target: Target, output: Storage) throws {
             for layout in MatmulLayout.allCases {
@@ -183,7 +207,7 @@ extension OperationTests {
 
         /// Runs `product` on random operands and expects float64's result, and every gap untouched.
         private func expectProduct(
-            _ product: Product, on target: Target, alone: Bool = false,
+            _ product: Product, on target: Target, alone: Bool = false, aligned: Bool = false,
             sourceLocation: SourceLocation = #_sourceLocation
         ) throws {
             let p = product
@@ -193,7 +217,7 @@ extension OperationTests {
             let b = random.values(
                 (p.sharesB ? 1 : p.batch) * p.bRows * p.bWidth, as: p.input)
             let old = random.values(p.batch * p.m * p.n, as: p.output)
-            let (c, gaps) = try target.run(alone: alone) { bench in
+            let (c, gaps) = try target.run(alone: alone, aligned: aligned) { bench in
                 let (c, layout) = try run(p, at: bench, a: a, b: b, old: old)
                 let stored = try c.values()
                 return (layout.gather(stored), layout.gaps(in: stored))

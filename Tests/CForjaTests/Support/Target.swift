@@ -27,6 +27,17 @@ struct Target: Sendable, CustomTestStringConvertible {
     static let attention = all(forcing: "FORJA_ATTENTION_VARIANT", to: ["ref", "cpu", "gpu"])
     static let rows = all(forcing: "FORJA_ROW_KERNELS", to: ["item", "group"])
 
+    /// Every OpenCL device with each kernel family for matrix units forced on it by `variable`:
+    /// where a device has no such unit, its instructions are emulated.
+    static func matrixUnits(forcing variable: String) -> [Target] {
+        setenv("FORJA_EMULATE_MATRIX_UNITS", "1", 1)
+        return TestDevice.openCL.flatMap { device in
+            ["xmx", "xmx8", "amd_mfma", "amd_wmma", "amd_wmma12"].map {
+                Target(device: device, forced: Forced(variable: variable, value: $0))
+            }
+        }
+    }
+
     /// Every device, and each OpenCL device again with each kernel family forced on it.
     private static func all(forcing variable: String, to values: [String]) -> [Target] {
         all
@@ -38,14 +49,14 @@ struct Target: Sendable, CustomTestStringConvertible {
     }
 
     /// Runs `body` at a fresh workbench with the kernel family in force; `alone` on a device that no
-    /// other test shares, so that what is allocated on it can be told.
+    /// other test shares, so that what is allocated on it can be told; with `aligned` tensors.
     func run<Result>(
-        threadCount: UInt32 = 2, alone: Bool = false, _ body: (Workbench) throws -> Result
+        threadCount: UInt32 = 2, alone: Bool = false, aligned: Bool = false, _ body: (Workbench) throws -> Result
     ) throws -> Result {
         if let forced { setenv(forced.variable, forced.value, 1) }
         defer { if let forced { unsetenv(forced.variable) } }
         let opened = try alone ? device.openAlone() : device.open(threadCount: threadCount)
-        return try body(Workbench(on: opened, isAlone: alone))
+        return try body(Workbench(on: opened, isAlone: alone, aligns: aligned))
     }
 
     /// Expects `body` to give the same bytes on the host with one, two and three threads, and twice

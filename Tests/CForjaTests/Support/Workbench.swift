@@ -6,11 +6,14 @@ final class Workbench {
     let device: TestDevice
     /// Nothing else allocates on the device.
     private let isAlone: Bool
+    /// Tensors start at multiples of 16 bytes, as those of a training step do, and not anywhere.
+    private let aligns: Bool
     private var tensors: [GuardedTensor] = []
 
-    init(on device: TestDevice, isAlone: Bool = false) {
+    init(on device: TestDevice, isAlone: Bool = false, aligns: Bool = false) {
         self.device = device
         self.isAlone = isAlone
+        self.aligns = aligns
     }
 
     /// A tensor holding `values` rounded to `storage`.
@@ -31,7 +34,9 @@ final class Workbench {
 
     /// A tensor of exactly these bytes.
     func tensor(payload: [UInt8], _ storage: Storage) throws -> GuardedTensor {
-        let tensor = try GuardedTensor(payload: payload, storage, on: device)
+        let tensor = try GuardedTensor(
+            payload: payload, storage, on: device,
+            guardCount: aligns ? GuardedTensor.alignedGuardCount : GuardedTensor.oddGuardCount)
         tensors.append(tensor)
         return tensor
     }
@@ -60,17 +65,23 @@ final class Workbench {
 
 /// A tensor between guard bytes, as numbers of one storage type.
 final class GuardedTensor {
-    /// Elements before and after. Odd, so that nothing wider than an element is aligned.
-    private static let guardCount = 19
+    /// Elements before and after: odd, so that nothing wider than an element is aligned, or a
+    /// multiple of 16 bytes.
+    fileprivate static let oddGuardCount = 19
+    fileprivate static let alignedGuardCount = 24
 
     let storage: Storage
     let count: Int
+    private let guardCount: Int
     private let buffer: TestBuffer<UInt8>
 
-    fileprivate init(payload: [UInt8], _ storage: Storage, on device: TestDevice) throws {
+    fileprivate init(
+        payload: [UInt8], _ storage: Storage, on device: TestDevice, guardCount: Int
+    ) throws {
         self.storage = storage
+        self.guardCount = guardCount
         count = payload.count / storage.byteCount
-        buffer = try device.buffer(payload, guardBytes: Self.guardCount * storage.byteCount)
+        buffer = try device.buffer(payload, guardBytes: guardCount * storage.byteCount)
     }
 
     /// The tensor as the engine takes it.
@@ -78,7 +89,7 @@ final class GuardedTensor {
 
     /// The tensor from element `offset` on.
     func span(at offset: Int) -> forja_span {
-        forja_span(buffer: buffer.handle, offset: UInt64(Self.guardCount + offset))
+        forja_span(buffer: buffer.handle, offset: UInt64(guardCount + offset))
     }
 
     /// The tensor's bytes, for comparisons to the bit; records an issue when a guard changed.
