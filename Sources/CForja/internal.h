@@ -3,7 +3,11 @@
 
 #include <stdatomic.h>
 
+// Only what the public headers declare is seen outside a shared library built with
+// -fvisibility=hidden. The C library is (cmake/); kept by its test "exports".
+#pragma GCC visibility push(default)
 #include "forja.h"
+#pragma GCC visibility pop
 
 /// Records the thread's message (printf-style, one line, ends in what to do) and returns `status`.
 [[gnu::format(printf, 2, 3)]]
@@ -43,9 +47,6 @@ static inline bool forja__is_host(const forja_queue *queue) {
 /// queue, which run one after another.
 forja_status forja__queue_workspace(forja_buffer **out, forja_queue *queue, uint64_t size_bytes);
 
-/// Memory limit from FORJA_MEMORY_LIMIT and the cgroup (v2 and v1); UINT64_MAX when there is none.
-uint64_t forja__host_memory_limit(void);
-
 /// Typed host pointer of a span: `forja__ptr(args->x, float)`; NULL for an absent span.
 #define forja__ptr(span, type) \
     ((span).buffer ? (type *)(span).buffer->host + (span).offset : (type *)NULL)
@@ -81,6 +82,8 @@ uint64_t forja__extent(uint64_t rows, uint64_t stride, uint64_t width);
 forja_status forja__pool_create(forja__pool **out, uint32_t thread_count);
 void forja__pool_free(forja__pool *pool);
 uint32_t forja__pool_thread_count(const forja__pool *pool);
+/// Cores in the affinity mask.
+uint32_t forja__affinity_core_count(void);
 
 /// Runs task(context, i, thread) for i in 0 ..< task_count over the pool's threads and returns when all are done.
 /// `thread` is in 0 ..< thread count, for per-thread scratch; what a task computes must not depend on it.
@@ -103,6 +106,18 @@ static inline forja__bf16 forja__bf16_from_float(float value) {
         return (forja__bf16)((u.bits >> 16) | 0x40u);
     return (forja__bf16)((u.bits + 0x7fffu + ((u.bits >> 16) & 1u)) >> 16);
 }
+
+/// ── Variants (ops/variants.c is the public side, opencl/variants.c has the table) ──────────────
+
+/// The environment variable that forces a variant of `op`.
+const char *forja__variant_variable(forja_op op);
+forja_status forja__opencl_variant_list(forja_variant *out, size_t *count,
+                                        const forja_device *device, forja_op op, const void *args);
+forja_status forja__opencl_variant_query(forja_variant *out, const forja_device *device,
+                                         forja_op op, const void *args);
+forja_status forja__opencl_force_variant(forja_device *device, forja_op op, const char *variant);
+forja_status forja__opencl_set_tuning(forja_device *device, const forja_tuning_entry *entries,
+                                      size_t count);
 
 /// ── Twins: ops/<op>.c checks the arguments, counts the launch and calls one of the pair ────────
 /// A twin may assume valid arguments and rows, width > 0.

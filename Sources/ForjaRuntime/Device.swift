@@ -72,6 +72,9 @@ public final class Device: @unchecked Sendable {
     /// One line saying what OpenCL devices were found, or why there are none.
     public static var openCLStatus: String { String(cString: forja_opencl_status()) }
 
+    /// Version of the engine, which is the program's.
+    public static var engineVersion: String { String(cString: forja_version()) }
+
     /// SHA-256 over the embedded kernel sources, and the BLAS library's own description.
     public static var kernelsHash: String { String(cString: forja_kernels_hash()) }
     public static var blasDescription: String { String(cString: forja_blas_description()) }

@@ -5,11 +5,14 @@
 ///     smoke opencl    the first OpenCL device against the host
 ///     smoke list      nothing: lists the programs for matrix units
 ///
-/// Exits 0 when nothing failed.
+/// A second word names the one operation to run, as cases.c does (OPERATION), or "objects": devices,
+/// buffers and queues. Exits 0 when nothing failed; 77 when there is no OpenCL device to test and
+/// FORJA_TEST_REQUIRE_OPENCL is not 1.
 #include "bench.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void expect(bench *b, bool holds, const char *what) {
@@ -18,6 +21,29 @@ static void expect(bench *b, bool holds, const char *what) {
         return;
     fprintf(stderr, "FAILED %s (last error: %s)\n", what, forja_last_error());
     b->failures++;
+}
+
+/// Variants and tunings with names that do not exist, and with ones that do.
+static void run_variant_faults(bench *b) {
+    const forja_matmul_args args = {.m = 40, .n = 50, .k = 60, .lda = 60, .ldb = 50, .ldc = 50,
+                                    .batch_count = 1, .alpha = 1};
+    forja_variant found[64];
+    size_t count = 64;
+    expect(b, forja_variant_list(found, &count, b->device, FORJA_OP_MATMUL, &args) == FORJA_OK,
+           "list of variants");
+    expect(b, count > 0 && count < 64, "a number of variants");
+    char shape_class[FORJA_SHAPE_CLASS_SIZE];
+    expect(b, forja_shape_class(shape_class, FORJA_OP_MATMUL, &args) == FORJA_OK, "shape class");
+    const forja_tuning_entry entries[] = {{FORJA_OP_MATMUL, shape_class, "gone:0x0"},
+                                          {FORJA_OP_MATMUL, shape_class, found[0].name},
+                                          {FORJA_OP_ROWS, "any", "item"}};
+    expect(b, forja_device_set_tuning(b->device, entries, 3) == FORJA_OK, "tuning");
+    expect(b, forja_variant_query(found, b->device, FORJA_OP_MATMUL, &args) == FORJA_OK, "query");
+    expect(b, forja_device_set_tuning(b->device, entries, 1) == FORJA_OK, "another tuning");
+    expect(b, forja_device_set_tuning(b->device, NULL, 0) == FORJA_OK, "no tuning");
+    expect(b, forja_device_set_tuning(b->device, NULL, 1) != FORJA_OK, "tuning from NULL");
+    expect(b, forja_variant_list(NULL, NULL, b->device, FORJA_OP_MATMUL, &args) != FORJA_OK,
+           "list without a count");
 }
 
 /// Devices, buffers and queues with arguments that nobody should pass.
@@ -52,6 +78,7 @@ static void run_object_faults(bench *b) {
     expect(b, forja_buffer_read(b->queue, NULL, buffer, 0, 1) != FORJA_OK, "read into NULL");
     expect(b, forja_buffer_write(NULL, buffer, 0, bytes, 1) != FORJA_OK, "write without a queue");
     expect(b, forja_queue_finish(NULL) != FORJA_OK, "finish of NULL");
+    run_variant_faults(b);
     forja_buffer_free(buffer);
     forja_buffer_free(NULL);
     forja_queue_free(NULL);
@@ -79,19 +106,21 @@ static void compare(bench *b, const bench *reference, bool exactly) {
 }
 
 int main(int argc, char **argv) {
-    const char *mode = argc == 2 ? argv[1] : "";
+    const char *mode = argc == 2 || argc == 3 ? argv[1] : "";
+    const char *only = argc == 3 ? argv[2] : NULL;
     if (strcmp(mode, "list") == 0) {
         list_matrix_units();
         return 0;
     }
     const bool on_opencl = strcmp(mode, "opencl") == 0;
     if (!on_opencl && strcmp(mode, "host") != 0) {
-        fprintf(stderr, "usage: %s host|opencl|list\n", argv[0]);
+        fprintf(stderr, "usage: %s host|opencl [OPERATION|objects], or %s list\n", argv[0], argv[0]);
         return 64;
     }
     if (on_opencl && forja_opencl_device_count() == 0) {
         fprintf(stderr, "no OpenCL device: %s\n", forja_opencl_status());
-        return 1;
+        const char *required = getenv("FORJA_TEST_REQUIRE_OPENCL");
+        return required && strcmp(required, "1") == 0 ? 1 : 77;
     }
     bench reference, subject;
     bench_open(&reference, 1, -1);
@@ -99,10 +128,16 @@ int main(int argc, char **argv) {
     forja_device_info info;
     if (forja_device_get_info(&info, subject.device) == FORJA_OK)
         printf("device: %s (%s)\n", info.name, info.platform);
-    run_object_faults(&subject);
+    reference.only = subject.only = only;
+    if (!only || strcmp(only, "objects") == 0)
+        run_object_faults(&subject);
     run_cases(&reference);
     run_cases(&subject);
     compare(&subject, &reference, !on_opencl);
+    if (subject.checks + subject.faults == 0) {
+        fprintf(stderr, "FAILED: cases.c has no operation \"%s\"\n", only);
+        subject.failures++;
+    }
     const size_t failures = subject.failures + reference.failures;
     printf("%zu numbers compared, %zu faults refused, %zu failures\n", subject.value_count,
            subject.faults + reference.faults, failures);

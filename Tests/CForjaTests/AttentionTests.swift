@@ -14,6 +14,8 @@ extension OperationTests {
             square(130, heads: 2, groups: 2, width: 64, batch: 2),
             square(65, heads: 6, groups: 2, width: 80),
             square(1025, heads: 1, groups: 1, width: 16),
+            // More query heads than one task of the host takes.
+            square(65, heads: 9, groups: 1, width: 16),
         ]
 
         /// The shapes that `storage` is tried on. bf16 differs only in loads and stores, so two head
@@ -62,6 +64,57 @@ extension OperationTests {
             }
         }
 
+        @Test("matches float64 in every configuration", arguments: Target.attentionRows)
+        func matchesInEveryConfiguration(target: Target) throws {
+            for shape in [
+                Self.square(130, heads: 4, groups: 2, width: 64, batch: 2), Self.packedShapes[0],
+                AttentionShape(
+                    batch: 2, queryLength: 1, keyLength: 150, heads: 2, keyValueHeads: 1,
+                    headDim: 16, queryOffset: [0, 85]),
+            ] {
+                try expectForward(shape, .f32, on: target)
+                if shape.queryOffset == nil { try expectBackward(shape, .f32, on: target) }
+            }
+        }
+
+        @Test("has the same bits in every variant of one order", arguments: TestDevice.openCL)
+        func hasSameBitsInOneOrder(choice: TestDevice.Choice) throws {
+            for shape in [Self.square(130, heads: 4, groups: 2, width: 64), Self.packedShapes[1]] {
+                let inputs = AttentionInputs(shape, .f32, seed: 25)
+                var args = forja_attention_backward_args()
+                args.forward = attentionArgs(shape, .f32)
+                let device = try choice.open().device
+                for op in [FORJA_OP_ATTENTION_FORWARD, FORJA_OP_ATTENTION_BACKWARD] {
+                    let found =
+                        op == FORJA_OP_ATTENTION_FORWARD
+                        ? try Variant.list(op, on: device, &args.forward)
+                        : try Variant.list(op, on: device, &args)
+                    var bits: [String: [UInt8]] = [:]
+                    for variant in found {
+                        let target = Target(
+                            device: choice,
+                            forced: .init(
+                                variable: "FORJA_ATTENTION_VARIANT", value: variant.identifier))
+                        // Every backward pass starts from the default's forward pass.
+                        let bench = Workbench(on: try choice.open())
+                        let call = try AttentionCall(shape, .f32, inputs, at: bench)
+                        try call.runForward()
+                        let got = try target.run { _ in
+                            if op == FORJA_OP_ATTENTION_FORWARD {
+                                try call.runForward()
+                                return try call.out.bytes() + call.lse.bytes()
+                            }
+                            try call.queueBackward(dOut: inputs.dOut)
+                            return try call.gradientBytes()
+                        }
+                        let want = bits[variant.order, default: got]
+                        bits[variant.order] = want
+                        #expect(got == want, "\(variant.identifier) breaks \(variant.order)")
+                    }
+                }
+            }
+        }
+
         @Test("takes any even head width up to 256", arguments: Target.attention, [6, 256])
         func takesAnyEvenHeadWidth(target: Target, width: Int) throws {
             let shape = Self.square(37, heads: 2, groups: 1, width: width)
@@ -85,8 +138,8 @@ extension OperationTests {
                 try expectBackward(shape, .bf16, on: target)
             }
             let aligned = Self.square(70, heads: 4, groups: 2, width: 64)
-            try expectForward(aligned, .bf16, aligned: true, on: target)
-            try expectBackward(aligned, .bf16, aligned: true, on: target)
+            try expectForward(aligned, .bf16, on: target.aligned)
+            try expectBackward(aligned, .bf16, on: target.aligned)
             let fused = Self.packed([13, 50], heads: 4, groups: 2, width: 80)
             try expectForward(fused, .bf16, fused: true, on: target)
             try expectBackward(fused, .bf16, fused: true, on: target)
@@ -94,6 +147,14 @@ extension OperationTests {
                 batch: 2, queryLength: 20, keyLength: 96, heads: 4, keyValueHeads: 2, headDim: 64,
                 queryOffset: [5, 66])
             try expectForward(cached, .bf16, poisonsUnseenKeys: true, on: target)
+        }
+
+        @Test(
+            "has the gradients of float64 where keys come in several chunks",
+            arguments: Target.attention)
+        func hasGradientsOverChunks(target: Target) throws {
+            let shape = Self.square(130, heads: 1, groups: 1, width: 256, batch: 16)
+            try expectBackward(shape, .f32, on: target)
         }
 
         @Test("keeps packed documents apart", arguments: Target.attention, Storage.computing)
@@ -105,13 +166,19 @@ extension OperationTests {
 
         @Test("decodes against a cache", arguments: Target.attention, Storage.computing)
         func decodesAgainstCache(target: Target, storage: Storage) throws {
-            let decodes = [
-                (1, 2, 1, 64), (1, 8, 1, 16), (3, 3, 1, 80), (65, 2, 2, 128), (1, 6, 3, 64),
-            ].map { rows, heads, groups, width in
-                AttentionShape(
-                    batch: 3, queryLength: rows, keyLength: 150, heads: heads,
-                    keyValueHeads: groups, headDim: width, queryOffset: [0, 64, 85])
-            }
+            let decodes =
+                [
+                    (1, 2, 1, 64), (1, 8, 1, 16), (3, 3, 1, 80), (65, 2, 2, 128), (1, 6, 3, 64),
+                ].map { rows, heads, groups, width in
+                    AttentionShape(
+                        batch: 3, queryLength: rows, keyLength: 150, heads: heads,
+                        keyValueHeads: groups, headDim: width, queryOffset: [0, 64, 85])
+                } + [
+                    // Long enough to be split over tasks.
+                    AttentionShape(
+                        batch: 2, queryLength: 1, keyLength: 900, heads: 4, keyValueHeads: 2,
+                        headDim: 64, queryOffset: [899, 70])
+                ]
             for shape in shapes(decodes, for: storage) {
                 try expectForward(shape, storage, on: target)
             }
@@ -258,14 +325,14 @@ extension OperationTests {
 
         private func expectForward(
             _ shape: AttentionShape, _ storage: Storage, fused: Bool = false,
-            poisonsUnseenKeys: Bool = false, aligned: Bool = false, on target: Target,
+            poisonsUnseenKeys: Bool = false, on target: Target,
             sourceLocation: SourceLocation = #_sourceLocation
         ) throws {
             let inputs = AttentionInputs(shape, storage, seed: 20)
             let want = Reference.attention(shape, q: inputs.q, k: inputs.k, v: inputs.v)
             var given = inputs
             if poisonsUnseenKeys { given.poisonUnseenKeys() }
-            let (out, lse) = try target.run(aligned: aligned) { bench in
+            let (out, lse) = try target.run { bench in
                 let call = try AttentionCall(shape, storage, given, fused: fused, at: bench)
                 try call.runForward()
                 return (try call.out.values(), try call.lse.values())
@@ -282,13 +349,13 @@ extension OperationTests {
 
         private func expectBackward(
             _ shape: AttentionShape, _ storage: Storage, fused: Bool = false,
-            aligned: Bool = false, on target: Target,
+            on target: Target,
             sourceLocation: SourceLocation = #_sourceLocation
         ) throws {
             let inputs = AttentionInputs(shape, storage, seed: 23)
             let want = Reference.attentionBackward(
                 shape, q: inputs.q, k: inputs.k, v: inputs.v, dOut: inputs.dOut)
-            let gradients = try target.run(aligned: aligned) { bench in
+            let gradients = try target.run { bench in
                 let call = try AttentionCall(shape, storage, inputs, fused: fused, at: bench)
                 try call.runForward()
                 return try call.runBackward(dOut: inputs.dOut)

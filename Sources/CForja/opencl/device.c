@@ -117,6 +117,7 @@ void forja__opencl_device_close(forja_device *device) {
     forja__opencl()->clReleaseContext(opencl->context);
     pthread_mutex_destroy(&opencl->program_lock);
     pthread_mutex_destroy(&opencl->launch_lock);
+    free(opencl->tuned);
     free(opencl);
     device->opencl = NULL;
 }

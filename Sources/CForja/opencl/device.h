@@ -19,6 +19,14 @@ typedef struct forja__program forja__program; /// opencl/program.c
 typedef struct forja__kernel forja__kernel;   /// opencl/program.c
 enum { FORJA__KERNEL_BUCKETS = 64 };
 
+/// A choice of a tuning, and room for "name:config".
+enum { FORJA__VARIANT_SIZE = 64 };
+typedef struct forja__tuned {
+    forja_op op;
+    char shape_class[FORJA_SHAPE_CLASS_SIZE];
+    char variant[FORJA__VARIANT_SIZE];
+} forja__tuned;
+
 struct forja__opencl_device {
     cl_platform_id platform;
     cl_device_id id;
@@ -31,6 +39,11 @@ struct forja__opencl_device {
     uint32_t vector_width;
     /// Program binaries of this device are kept on disk.
     bool keeps_binaries;
+
+    /// What forja_device_force_variant and _set_tuning say (variants.c): "name" or "name:config".
+    char forced[FORJA_OP_COUNT][FORJA__VARIANT_SIZE];
+    forja__tuned *tuned;
+    size_t tuned_count;
 
     /// Guards the two lists, and a build: two threads that want one program wait for one build.
     pthread_mutex_t program_lock;

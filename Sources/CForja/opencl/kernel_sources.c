@@ -10,6 +10,11 @@
 
 #include "../sha256.h"
 
+#if defined FORJA__GENERATED_KERNELS || !defined __has_embed
+// Written from the same files by cmake/EmbedKernels.cmake, for compilers without #embed.
+#include "forja_generated_kernels.h"
+#else
+
 static const char common[] = {
 #embed "../../../kernels/common.cl" suffix(, )
     0};
@@ -103,6 +108,8 @@ static const char adamw[] = {
 static const char cache[] = {
 #embed "../../../kernels/cache.cl" suffix(, )
     0};
+
+#endif
 
 typedef struct file {
     const char *name, *text;

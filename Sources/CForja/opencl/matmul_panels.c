@@ -46,12 +46,13 @@ static uint64_t workspace_bytes(const forja_device *device, const forja__variant
     return block(row, args).total_floats * sizeof(float);
 }
 
-/// Vectors as wide as the device's registers. Of the rows that have them the table's first is the
-/// default: 24 of 32 registers with AVX-512, 12 of 16 elsewhere.
+/// Vectors as wide as the device's registers, half as wide where a result's rows fit one of them. Of
+/// the rows that have them the table's first is the default: 24 of 32 registers with AVX-512, 12 of
+/// 16 elsewhere.
 static bool suits(const forja_device *device, const forja__variant *row,
                   const forja_matmul_args *args) {
-    (void)args;
-    return row->tile.n == 2 * forja__opencl_vector_width(device);
+    const uint32_t vector = forja__opencl_vector_width(device);
+    return row->tile.n == (args->n <= vector && vector > 4 ? vector : 2 * vector);
 }
 
 typedef struct kernels {

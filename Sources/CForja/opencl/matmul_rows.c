@@ -1,5 +1,5 @@
-// Launches the products of few rows with B[N,K], which read B once: matmul_cpu.cl and matmul.cl,
-// ROWS.
+// Launches the products of few rows, which read B where it lies: for B[N,K] matmul_cpu.cl ROWS and
+// matmul.cl ROWS_LOCAL, for B[K,N] matmul_cpu.cl COLUMNS. On CPUs ROWS also serves few columns.
 #include <stdio.h>
 
 #include "matmul.h"
@@ -13,7 +13,7 @@ static bool is_nt(const forja_device *device, const forja__variant *row,
 static bool suits_cpu(const forja_device *device, const forja__variant *row,
                       const forja_matmul_args *args) {
     (void)device, (void)row;
-    return args->m <= 48; // above, packing pays
+    return args->m <= 48 || args->n <= 48; // above, packing pays
 }
 
 static bool suits_gpu(const forja_device *device, const forja__variant *row,
@@ -66,3 +66,47 @@ const forja__matmul_family forja__opencl_matmul_rows_cpu = {
     .runs = is_nt, .suits = suits_cpu, .launch = launch_cpu};
 const forja__matmul_family forja__opencl_matmul_rows_gpu = {
     .runs = is_nt, .suits = suits_gpu, .launch = launch_gpu};
+
+/// B[K,N], with rows that hold a vector.
+static bool runs_columns(const forja_device *device, const forja__variant *row,
+                         const forja_matmul_args *args) {
+    (void)row;
+    return args->layout != FORJA_MATMUL_NT && args->n >= forja__opencl_vector_width(device);
+}
+
+static bool suits_columns(const forja_device *device, const forja__variant *row,
+                          const forja_matmul_args *args) {
+    (void)device, (void)row;
+    return args->m <= 48; // above, packing pays
+}
+
+static forja_status launch_columns(forja_queue *queue, const forja__variant *row,
+                                   const forja_matmul_args *args) {
+    static const char name[] = "forja_matmul_columns";
+    (void)row;
+    const uint32_t vector = forja__opencl_vector_width(queue->device);
+    const uint32_t row_group = args->m >= 3 ? 4 : (uint32_t)args->m;
+    const uint32_t vectors = // VECTORS in the kernel
+        vector == 16 ? (row_group == 4 ? 6 : 8) : (row_group == 4 ? 2 : 8 / row_group);
+    char options[FORJA__OPTIONS_SIZE];
+    snprintf(options, sizeof options, "-DMATMUL_COLUMNS -DROWS=%u -DVEC=%u%s", row_group, vector,
+             forja__matmul_storage_options(args));
+    cl_kernel kernel;
+    FORJA__TRY(forja__kernel_get(&kernel, queue->device, FORJA__SOURCE_MATMUL_CPU, options, name));
+    const bool a_transposed = args->layout == FORJA_MATMUL_TN;
+    cl_ulong a_row = a_transposed ? 1 : args->lda, a_depth = a_transposed ? args->lda : 1;
+    cl_int accumulate = args->accumulate;
+    const size_t global[2] = {forja__ceil_div(args->n, (uint64_t)vectors * vector),
+                              args->batch_count};
+    const size_t local[2] = {1, 1};
+    return FORJA__LAUNCH(queue, kernel, name, 2, global, local, FORJA__ARG_SPAN(args->a),
+                         FORJA__ARG(a_row), FORJA__ARG(a_depth), FORJA__ARG(args->a_stride),
+                         FORJA__ARG_SPAN(args->b), FORJA__ARG(args->ldb),
+                         FORJA__ARG(args->b_stride), FORJA__ARG_SPAN(args->c),
+                         FORJA__ARG(args->ldc), FORJA__ARG(args->c_stride), FORJA__ARG(args->m),
+                         FORJA__ARG(args->n), FORJA__ARG(args->k), FORJA__ARG(args->alpha),
+                         FORJA__ARG(accumulate));
+}
+
+const forja__matmul_family forja__opencl_matmul_columns_cpu = {
+    .runs = runs_columns, .suits = suits_columns, .launch = launch_columns};

@@ -8,7 +8,7 @@
 typedef struct forja__probe {
     const char *name, *text, *options;
     float expected;
-    uint32_t work_items; /// of the one work-group; 0 means 1
+    uint32_t work_items; /// of the one work-group
 } forja__probe;
 
 /// Whether the program builds, runs and gives the number; anything else is a no. Cached on disk.

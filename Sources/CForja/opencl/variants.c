@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device.h"
+
 static bool is_cpu(const forja_device *device) { return forja__opencl_is_cpu(device); }
 static bool is_no_cpu(const forja_device *device) { return !forja__opencl_is_cpu(device); }
 
@@ -81,17 +83,41 @@ static const forja__variant variants[] = {
      .made_for = has_wmma_gfx12},
     {MATMUL("cpu"), .config = "rows", .options = "", .order = "vector lanes", .group = {1, 1},
      .made_for = is_cpu, .matmul = &forja__opencl_matmul_rows_cpu},
+    {MATMUL("cpu"), .config = "columns", .options = "", .order = FORJA__ASCENDING, .group = {1, 1},
+     .made_for = is_cpu, .matmul = &forja__opencl_matmul_columns_cpu},
     {MATMUL("cpu"), PANELS(12, 32, 16), .order = FORJA__ASCENDING, .made_for = is_cpu,
      .matmul = &forja__opencl_matmul_panels},
+    {MATMUL("cpu"), PANELS(14, 32, 16), .order = FORJA__ASCENDING, .made_for = is_cpu,
+     .matmul = &forja__opencl_matmul_panels},
+    {MATMUL("cpu"), PANELS(8, 32, 16), .order = FORJA__ASCENDING, .made_for = is_cpu,
+     .matmul = &forja__opencl_matmul_panels},
     {MATMUL("cpu"), PANELS(6, 16, 8), .order = FORJA__ASCENDING, .made_for = is_cpu,
+     .matmul = &forja__opencl_matmul_panels},
+    {MATMUL("cpu"), PANELS(4, 16, 8), .order = FORJA__ASCENDING, .made_for = is_cpu,
      .matmul = &forja__opencl_matmul_panels},
     {MATMUL("cpu"), PANELS(6, 8, 4), .order = FORJA__ASCENDING, .made_for = is_cpu,
      .matmul = &forja__opencl_matmul_panels},
     {MATMUL("gpu"), .config = "rows", .options = "", .order = "64 lanes", .group = {64, 1},
      .made_for = is_no_cpu, .matmul = &forja__opencl_matmul_rows_gpu},
+    {MATMUL("split_k"), TILES(16, 64, 16, 16, 4), .order = "parts of k, by 16x64",
+     .made_for = is_no_cpu, .matmul = &forja__opencl_matmul_split},
+    {MATMUL("split_k"), TILES(64, 64, 16, 16, 16), .order = "parts of k, by 64x64",
+     .made_for = is_no_cpu, .matmul = &forja__opencl_matmul_split},
     {MATMUL("gpu"), TILES(128, 128, 16, 16, 16), .order = FORJA__ASCENDING, .made_for = is_no_cpu,
      .matmul = &forja__opencl_matmul_tiles},
+    {MATMUL("gpu"), TILES(16, 64, 16, 16, 4), .order = FORJA__ASCENDING, .made_for = is_no_cpu,
+     .matmul = &forja__opencl_matmul_tiles},
+    {MATMUL("gpu"), TILES(64, 16, 16, 4, 16), .order = FORJA__ASCENDING, .made_for = is_no_cpu,
+     .matmul = &forja__opencl_matmul_tiles},
     {MATMUL("gpu"), TILES(64, 64, 16, 16, 16), .order = FORJA__ASCENDING, .made_for = is_no_cpu,
+     .matmul = &forja__opencl_matmul_tiles},
+    {MATMUL("gpu"), TILES(128, 128, 8, 16, 16), .order = FORJA__ASCENDING, .made_for = is_no_cpu,
+     .matmul = &forja__opencl_matmul_tiles},
+    {MATMUL("gpu"), TILES(128, 64, 16, 16, 16), .order = FORJA__ASCENDING, .made_for = is_no_cpu,
+     .matmul = &forja__opencl_matmul_tiles},
+    {MATMUL("gpu"), TILES(64, 128, 16, 16, 16), .order = FORJA__ASCENDING, .made_for = is_no_cpu,
+     .matmul = &forja__opencl_matmul_tiles},
+    {MATMUL("gpu"), TILES(32, 32, 32, 8, 8), .order = FORJA__ASCENDING, .made_for = is_no_cpu,
      .matmul = &forja__opencl_matmul_tiles},
     {MATMUL("ref"), .config = "", .options = "", .order = FORJA__ASCENDING,
      .matmul = &forja__opencl_matmul_reference},
@@ -136,6 +162,10 @@ static const forja__variant variants[] = {
     {FORWARD("gpu"), ATTENTION(32, 32, 16), .order = "32 keys", .made_for = is_no_cpu,
      .attention_forward = &forja__opencl_attention_forward_gpu},
     {FORWARD("gpu"), ATTENTION(16, 16, 8), .order = "16 keys", .made_for = is_no_cpu,
+     .attention_forward = &forja__opencl_attention_forward_gpu},
+    {FORWARD("gpu"), ATTENTION(16, 32, 16), .order = "32 keys", .made_for = is_no_cpu,
+     .attention_forward = &forja__opencl_attention_forward_gpu},
+    {FORWARD("gpu"), ATTENTION(32, 16, 16), .order = "16 keys", .made_for = is_no_cpu,
      .attention_forward = &forja__opencl_attention_forward_gpu},
     {FORWARD("ref"), .config = "", .options = "", .order = "key by key",
      .attention_forward = &forja__opencl_attention_forward_ref},
@@ -216,12 +246,9 @@ static bool runs(const forja__variant *row, const forja_device *device, const vo
     CALL_FAMILY(row, runs, device, args)
 }
 
-static const char *const variables[FORJA_OP_COUNT] = {
-    [FORJA_OP_MATMUL] = "FORJA_MATMUL_VARIANT",
-    [FORJA_OP_ATTENTION_FORWARD] = "FORJA_ATTENTION_VARIANT",
-    [FORJA_OP_ATTENTION_BACKWARD] = "FORJA_ATTENTION_VARIANT",
-    [FORJA_OP_ROWS] = "FORJA_ROW_KERNELS",
-};
+static bool is_made_for(const forja__variant *row, const forja_device *device) {
+    return !row->made_for || row->made_for(device);
+}
 
 /// `wanted` is "name" or "name:config".
 static bool is_named(const forja__variant *row, const char *wanted) {
@@ -231,57 +258,145 @@ static bool is_named(const forja__variant *row, const char *wanted) {
             (wanted[length] == ':' && strcmp(wanted + length + 1, row->config) == 0));
 }
 
-/// The first row named `wanted` that runs, of those that suit the shape if there is one; NULL in
-/// `*out` when none runs: then the default serves.
-static forja_status find_forced(const forja__variant **out, const forja_device *device, forja_op op,
-                                const void *args, const char *wanted) {
-    bool is_known = false;
-    char names[512] = "";
-    *out = NULL;
+/// The first row named `wanted` that runs, of those that suit the shape if there is one; else NULL.
+static const forja__variant *find(const forja_device *device, forja_op op, const void *args,
+                                  const char *wanted) {
+    const forja__variant *found = NULL;
     for (const forja__variant *row = variants; row < variants + VARIANT_COUNT; row++) {
-        // Both of attention's operations listen to one variable; either may have the tiles.
-        if (strcmp(variables[row->op], variables[op]) != 0)
+        if (row->op != op || !is_named(row, wanted) || !runs(row, device, args))
             continue;
-        is_known |= is_named(row, wanted);
-        if (row->op != op)
-            continue;
-        size_t length = strlen(names);
-        snprintf(names + length, sizeof names - length, "%s%s%s%s", length ? ", " : "", row->name,
-                 *row->config ? ":" : "", row->config);
-        if (!is_named(row, wanted) || !runs(row, device, args))
-            continue;
-        if (suits(row, device, args)) {
-            *out = row;
-            return FORJA_OK;
-        }
-        if (!*out)
-            *out = row;
+        if (suits(row, device, args))
+            return row;
+        if (!found)
+            found = row;
     }
-    return is_known ? FORJA_OK
-                    : forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
-                                  "%s is \"%s\", which is no variant; use a name, or name:config, "
-                                  "of %s",
-                                  variables[op], wanted, names);
+    return found;
 }
 
-forja_status forja__variant_choose(const forja__variant **out, const forja_device *device,
-                                   forja_op op, const void *args) {
-    *out = NULL;
-    const char *forced = getenv(variables[op]);
-    if (forced && *forced) {
-        FORJA__TRY(find_forced(out, device, op, args, forced));
-        if (*out)
-            return FORJA_OK;
-    }
+static const forja__variant *find_default(const forja_device *device, forja_op op,
+                                          const void *args) {
     const forja__variant *last = NULL;
     for (const forja__variant *row = variants; row < variants + VARIANT_COUNT; row++) {
         if (row->op != op)
             continue;
         last = row;
-        if ((!row->made_for || row->made_for(device)) && runs(row, device, args) &&
-            suits(row, device, args))
+        if (is_made_for(row, device) && runs(row, device, args) && suits(row, device, args))
             break;
     }
-    *out = last;
+    return last;
+}
+
+/// Refuses a name that no row has. Both of attention's operations listen to one variable, and either
+/// may have the tiles.
+static forja_status check_name(forja_op op, const char *wanted, const char *what) {
+    char names[1024] = "";
+    for (const forja__variant *row = variants; row < variants + VARIANT_COUNT; row++) {
+        if (strcmp(forja__variant_variable(row->op), forja__variant_variable(op)) != 0)
+            continue;
+        if (is_named(row, wanted))
+            return FORJA_OK;
+        size_t length = strlen(names);
+        if (row->op == op)
+            snprintf(names + length, sizeof names - length, "%s%s%s%s", length ? ", " : "",
+                     row->name, *row->config ? ":" : "", row->config);
+    }
+    return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
+                       "%s is \"%s\", which is no variant; use a name, or name:config, of %s", what,
+                       wanted, names);
+}
+
+/// The row that the device's tuning gives a call; NULL for none. A row that adds in another order
+/// than the default is passed over: within a class of shapes defaults may differ, and a clock, which
+/// made the tuning, must not change bits.
+static const forja__variant *find_tuned(const forja_device *device, forja_op op, const void *args,
+                                        const forja__variant *the_default) {
+    const forja__opencl_device *opencl = device->opencl;
+    char shape_class[FORJA_SHAPE_CLASS_SIZE];
+    if (opencl->tuned_count == 0 || forja_shape_class(shape_class, op, args) != FORJA_OK)
+        return NULL;
+    for (size_t i = 0; i < opencl->tuned_count; i++) {
+        const forja__tuned *tuned = &opencl->tuned[i];
+        if (tuned->op != op || strcmp(tuned->shape_class, shape_class) != 0)
+            continue;
+        const forja__variant *row = find(device, op, args, tuned->variant);
+        return row && strcmp(row->order, the_default->order) == 0 ? row : NULL;
+    }
+    return NULL;
+}
+
+forja_status forja__variant_choose(const forja__variant **out, const forja_device *device,
+                                   forja_op op, const void *args) {
+    *out = NULL;
+    const char *environment = forja_environment_variant(op), *forced = device->opencl->forced[op];
+    if (environment) {
+        FORJA__TRY(check_name(op, environment, forja__variant_variable(op)));
+        *out = find(device, op, args, environment);
+    }
+    if (!*out && *forced)
+        *out = find(device, op, args, forced);
+    if (*out)
+        return FORJA_OK;
+    const forja__variant *the_default = find_default(device, op, args);
+    *out = find_tuned(device, op, args, the_default);
+    if (!*out)
+        *out = the_default;
+    return FORJA_OK;
+}
+
+static forja_variant describe(const forja__variant *row, const forja_device *device,
+                              const forja__variant *the_default) {
+    return (forja_variant){.name = row->name,
+                           .config = row->config,
+                           .order = row->order,
+                           .is_default = row == the_default,
+                           .is_made_for_device = is_made_for(row, device)};
+}
+
+forja_status forja__opencl_variant_list(forja_variant *out, size_t *count,
+                                        const forja_device *device, forja_op op, const void *args) {
+    const forja__variant *the_default = find_default(device, op, args);
+    const size_t room = out ? *count : 0;
+    *count = 0;
+    for (const forja__variant *row = variants; row < variants + VARIANT_COUNT; row++) {
+        if (row->op != op || !runs(row, device, args))
+            continue;
+        if (*count < room)
+            out[*count] = describe(row, device, the_default);
+        ++*count;
+    }
+    return FORJA_OK;
+}
+
+forja_status forja__opencl_variant_query(forja_variant *out, const forja_device *device,
+                                         forja_op op, const void *args) {
+    const forja__variant *row;
+    FORJA__TRY(forja__variant_choose(&row, device, op, args));
+    *out = describe(row, device, find_default(device, op, args));
+    return FORJA_OK;
+}
+
+forja_status forja__opencl_force_variant(forja_device *device, forja_op op, const char *variant) {
+    char *forced = device->opencl->forced[op];
+    if (variant)
+        FORJA__TRY(check_name(op, variant, "forja_device_force_variant: variant"));
+    snprintf(forced, FORJA__VARIANT_SIZE, "%s", variant ? variant : "");
+    return FORJA_OK;
+}
+
+forja_status forja__opencl_set_tuning(forja_device *device, const forja_tuning_entry *entries,
+                                      size_t count) {
+    forja__tuned *tuned = count ? calloc(count, sizeof *tuned) : NULL;
+    if (count && !tuned)
+        return forja__fail(FORJA_ERROR_OUT_OF_MEMORY,
+                           "no memory for a tuning of %zu entries; free memory on the machine",
+                           count);
+    for (size_t i = 0; i < count; i++) {
+        tuned[i].op = entries[i].op;
+        snprintf(tuned[i].shape_class, sizeof tuned[i].shape_class, "%s", entries[i].shape_class);
+        snprintf(tuned[i].variant, sizeof tuned[i].variant, "%s", entries[i].variant);
+    }
+    free(device->opencl->tuned);
+    device->opencl->tuned = tuned;
+    device->opencl->tuned_count = count;
     return FORJA_OK;
 }

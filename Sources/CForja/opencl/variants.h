@@ -72,9 +72,11 @@ forja_status forja__variant_choose(const forja__variant **out, const forja_devic
 extern const forja__matmul_family forja__opencl_matmul_reference;  /// matmul_reference.c
 extern const forja__matmul_family forja__opencl_matmul_rows_cpu;   /// matmul_rows.c
 extern const forja__matmul_family forja__opencl_matmul_rows_gpu;   /// matmul_rows.c
+extern const forja__matmul_family forja__opencl_matmul_columns_cpu; /// matmul_rows.c
 extern const forja__matmul_family forja__opencl_matmul_panels;     /// matmul_panels.c
 extern const forja__matmul_family forja__opencl_matmul_fragment; /// matmul_fragment.c
 extern const forja__matmul_family forja__opencl_matmul_tiles;      /// matmul_tiles.c
+extern const forja__matmul_family forja__opencl_matmul_split;      /// matmul_split.c
 /// attention_fragment.c
 extern const forja__attention_forward_family forja__opencl_attention_forward_fragment;
 extern const forja__attention_backward_family forja__opencl_attention_backward_fragment;

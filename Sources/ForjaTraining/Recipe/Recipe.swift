@@ -89,6 +89,12 @@ public struct Recipe: Sendable {
     public var maxGradientNorm: Float { Float(number("optimizer.max_gradient_norm")!) }
     public var checkpointEverySteps: Int { integer("checkpoint.every_steps")! }
     public var keptCheckpoints: Int { integer("checkpoint.keep_last")! }
+    /// Checkpoints that the steps after `step` make; the last step always makes one.
+    func checkpointCount(after step: Int) -> Int {
+        guard checkpointEverySteps > 0 else { return 1 }
+        return maxSteps / checkpointEverySteps - step / checkpointEverySteps
+            + (maxSteps.isMultiple(of: checkpointEverySteps) ? 0 : 1)
+    }
     public var evaluationEverySteps: Int { integer("evaluation.every_steps")! }
     public var evaluationMaxTokens: Int { integer("evaluation.max_tokens")! }
     public var samplePrompt: String? { string("evaluation.sample_prompt") }

@@ -6,14 +6,13 @@ final class Workbench {
     let device: TestDevice
     /// Nothing else allocates on the device.
     private let isAlone: Bool
-    /// Tensors start at multiples of 16 bytes, as those of a training step do, and not anywhere.
-    private let aligns: Bool
+    private let guardCount: Int
     private var tensors: [GuardedTensor] = []
 
-    init(on device: TestDevice, isAlone: Bool = false, aligns: Bool = false) {
+    init(on device: TestDevice, isAlone: Bool = false, guardCount: Int = 19) {
         self.device = device
         self.isAlone = isAlone
-        self.aligns = aligns
+        self.guardCount = guardCount
     }
 
     /// A tensor holding `values` rounded to `storage`.
@@ -35,8 +34,7 @@ final class Workbench {
     /// A tensor of exactly these bytes.
     func tensor(payload: [UInt8], _ storage: Storage) throws -> GuardedTensor {
         let tensor = try GuardedTensor(
-            payload: payload, storage, on: device,
-            guardCount: aligns ? GuardedTensor.alignedGuardCount : GuardedTensor.oddGuardCount)
+            payload: payload, storage, guardCount: guardCount, on: device)
         tensors.append(tensor)
         return tensor
     }
@@ -65,21 +63,18 @@ final class Workbench {
 
 /// A tensor between guard bytes, as numbers of one storage type.
 final class GuardedTensor {
-    /// Elements before and after: odd, so that nothing wider than an element is aligned, or a
-    /// multiple of 16 bytes.
-    fileprivate static let oddGuardCount = 19
-    fileprivate static let alignedGuardCount = 24
+    /// Elements before and after.
+    private let guardCount: Int
 
     let storage: Storage
     let count: Int
-    private let guardCount: Int
     private let buffer: TestBuffer<UInt8>
 
     fileprivate init(
-        payload: [UInt8], _ storage: Storage, on device: TestDevice, guardCount: Int
+        payload: [UInt8], _ storage: Storage, guardCount: Int, on device: TestDevice
     ) throws {
-        self.storage = storage
         self.guardCount = guardCount
+        self.storage = storage
         count = payload.count / storage.byteCount
         buffer = try device.buffer(payload, guardBytes: guardCount * storage.byteCount)
     }
