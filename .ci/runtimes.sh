@@ -66,6 +66,10 @@ intel_runtime() {
     attempt "Intel CPU runtime: CForjaTests" engine_tests "${runtime[@]}"
 }
 
+rusticl_smoke() {
+    env FORJA_CACHE_DIR="$work/cache" OCL_ICD_VENDORS="$folder/rusticl" RUSTICL_ENABLE=swrast \
+        timeout 900 "$work/smoke" opencl
+}
 rusticl_runtime() {
     local library
     library=$(compgen -G '/usr/lib/*/libRusticlOpenCL.so.1' | head -n 1 || true)
@@ -78,19 +82,14 @@ rusticl_runtime() {
         { record "NOT RUN      rusticl: no libRusticlOpenCL.so.1 (Debian: mesa-opencl-icd)"; return; }
     mkdir -p "$folder/rusticl"
     echo "$library" >"$folder/rusticl/rusticl.icd"
-    attempt "rusticl: smoke program" smoke OCL_ICD_VENDORS="$folder/rusticl" RUSTICL_ENABLE=swrast
-    attempt "rusticl: CForjaTests" engine_tests OCL_ICD_VENDORS="$folder/rusticl" \
-        RUSTICL_ENABLE=swrast FORJA_TEST_REQUIRE_OPENCL=1
+    # Version 22.3.6 takes minutes for a kernel with barriers, and is not known to end.
+    attempt "rusticl: smoke program" rusticl_smoke
 }
 
 oclgrind_runtime() {
     command -v oclgrind >/dev/null || { record "NOT RUN      Oclgrind: not installed"; return; }
     attempt "Oclgrind: every kernel" .ci/oclgrind.sh
-    local unit
-    for unit in xmx xmx8 amd_mfma amd_wmma amd_wmma12; do
-        attempt "Oclgrind: $unit" env FORJA_EMULATE_MATRIX_UNITS=1 \
-            FORJA_MATMUL_VARIANT="$unit:64x64x32" FORJA_ATTENTION_VARIANT="$unit" .ci/oclgrind.sh
-    done
+    attempt "Oclgrind: matrix units" .ci/oclgrind.sh xmx amd_mfma
 }
 
 for name in $wanted; do

@@ -39,14 +39,15 @@ HAS(has_wmma_gfx12, FORJA__FRAGMENT_AMD_WMMA_GFX12)
     .options = " -DTILE_M=" #m_ " -DTILE_N=" #n_ " -DTILE_K=" #k_ " -DTEAMS_M=" #y_                \
                " -DTEAMS_N=" #x_,                                                                  \
     .tile = {m_, n_, k_}, .group = {x_ * y_ * lanes_, 1},                                          \
-    .local_bytes = 2 * (m_ + n_) * (k_ + 8), .order = "matrix unit",                               \
+    .local_bytes = 2 * (m_ + n_) * (k_ + 8), .order = "16 k at a time, on the matrix unit",         \
     .matmul = &forja__opencl_matmul_fragment
 
 /// The same for attention, on tiles of M rows by N keys, for heads of width D at most.
 #define FRAGMENT_ROWS(m_, n_, d_, x_, y_, lanes_)                                                      \
     .config = #m_ "x" #n_,                                                                         \
     .options = " -DBLOCK_M=" #m_ " -DBLOCK_N=" #n_ " -DTEAMS_M=" #y_ " -DTEAMS_N=" #x_,            \
-    .tile = {m_, n_, d_}, .group = {x_ * y_ * lanes_, 1}, .order = "matrix unit, " #n_ " keys"
+    .tile = {m_, n_, d_}, .group = {x_ * y_ * lanes_, 1},                                 \
+    .order = #m_ " rows by " #n_ " keys, on the matrix unit"
 
 /// A work-group of X × X works on tiles of M rows by N keys.
 #define ATTENTION(m_, n_, x_)                                                                      \

@@ -12,6 +12,8 @@ struct Target: Sendable, CustomTestStringConvertible {
     var forced: Forced?
     /// Elements before a tensor's first. The odd default leaves nothing wider than an element aligned.
     var guardCount = 19
+    /// Instructions of matrix units are emulated on devices that lack them.
+    var emulatesMatrixUnits = false
 
     /// An environment variable that launchers read when they choose a kernel.
     struct Forced: Sendable {
@@ -45,10 +47,11 @@ struct Target: Sendable, CustomTestStringConvertible {
     /// Every OpenCL device with each kernel family for matrix units forced on it by `variable`:
     /// where a device has no such unit, its instructions are emulated.
     static func matrixUnits(forcing variable: String) -> [Target] {
-        setenv("FORJA_EMULATE_MATRIX_UNITS", "1", 1)
-        return TestDevice.openCL.flatMap { device in
+        TestDevice.openCL.flatMap { device in
             ["xmx", "xmx8", "amd_mfma", "amd_wmma", "amd_wmma12"].map {
-                Target(device: device, forced: Forced(variable: variable, value: $0))
+                Target(
+                    device: device, forced: Forced(variable: variable, value: $0),
+                    emulatesMatrixUnits: true)
             }
         }
     }
@@ -82,7 +85,11 @@ struct Target: Sendable, CustomTestStringConvertible {
         threadCount: UInt32 = 2, alone: Bool = false, _ body: (Workbench) throws -> Result
     ) throws -> Result {
         if let forced { setenv(forced.variable, forced.value, 1) }
-        defer { if let forced { unsetenv(forced.variable) } }
+        if emulatesMatrixUnits { setenv("FORJA_EMULATE_MATRIX_UNITS", "1", 1) }
+        defer {
+            if let forced { unsetenv(forced.variable) }
+            if emulatesMatrixUnits { unsetenv("FORJA_EMULATE_MATRIX_UNITS") }
+        }
         let opened = try alone ? device.openAlone() : device.open(threadCount: threadCount)
         return try body(Workbench(on: opened, isAlone: alone, guardCount: guardCount))
     }
