@@ -3,15 +3,15 @@
 //
 //   Formulas, layouts and masks as in attention.cl
 //
-// A work-group owns a tile of rows (or keys) of one head. Tiles of Q, K, V and dO lie in local memory
-// as they do in global memory; products go from there to registers and back. Probabilities and the
+// A work-group owns a tile of rows (or keys) of one head. Tiles of Q, K, V and dO lie in local
+// memory as they do in global memory; products go from there to registers and back. Probabilities and the
 // gradients of scores are rounded to bf16 between the two products, as matrix units need; softmax
 // and every sum are float32.
 //
 // Tunables  BLOCK_M, BLOCK_N  rows and keys of a tile
 //           TEAMS_M, TEAMS_N  teams down and across, for every product of the kernel
-//           ALIGNED           offsets and row strides are multiples of 8 elements, and so is HEAD_DIM
-// Legend    WIDTH = HEAD_DIM padded with zeros to whole fragments; a tile's rows have PITCH elements
+//           ALIGNED           offsets, row strides and HEAD_DIM are multiples of 8 elements
+// Legend    WIDTH = HEAD_DIM padded with zeros to whole fragments; PITCH between a tile's rows
 // Launch    see each kernel; barriers are reached by every work-item of a group
 // Tail      rows past T or S are loaded as 0 and not stored
 // Twin      cpu/attention.c

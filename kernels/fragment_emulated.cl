@@ -83,8 +83,8 @@ static inline void emulated_multiply_add(__local ushort *scratch, const ushort *
 }
 #endif
 
-// With -DFRAGMENT_EMULATED_BY_SUBGROUPS instead: Intel's instruction from shuffles, for a CPU device
-// that has sub-groups but no matrix unit. Then fragment_xmx.cl is compiled as on a GPU.
+// With -DFRAGMENT_EMULATED_BY_SUBGROUPS instead: Intel's instruction from shuffles, for a CPU
+// device that has sub-groups but no matrix unit. Then fragment_xmx.cl is compiled as on a GPU.
 #ifdef FRAGMENT_EMULATED_BY_SUBGROUPS
 #pragma OPENCL EXTENSION cl_intel_subgroups : enable
 #if FRAGMENT_LANES == 16

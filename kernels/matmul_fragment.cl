@@ -46,8 +46,8 @@ static inline ushort8 load_8(__global const ushort *x, ulong left) {
     return part.vector;
 }
 
-// A work-item's share of a tile of `tile_height` by `tile_width`, whose first element is matrix element
-// (first_line, first_place) of `lines` lines of `width`; 0 outside.
+// A work-item's share of a tile of `tile_height` by `tile_width`, whose first element is element
+// (first_line, first_place) of a matrix of `lines` lines of `width`; 0 outside.
 static inline void fetch(ushort8 *out, uint vectors, uint tile_height, uint tile_width,
                          __global const ushort *x, ulong stride, ulong first_line, ulong lines,
                          ulong first_place, ulong width) {

@@ -24,7 +24,7 @@ static grid make_grid(const forja__variant *row, uint32_t tile, uint32_t rows, u
 static forja_status get_kernel(cl_kernel *out, char name[64], forja_queue *queue,
                                const forja_attention_args *args, forja__source source,
                                const char *pass, const char *suffix, const char *more) {
-    char options[192];
+    char options[320];
     snprintf(options, sizeof options, "-DHEAD_DIM=%u%s%s", args->head_dim, more,
              args->dtype == FORJA_DTYPE_BF16 ? " -DSTORAGE_BF16" : "");
     snprintf(name, 64, "forja_attention_%s%s%s", pass, *suffix ? "_" : "", suffix);
@@ -66,7 +66,8 @@ static forja_status launch_forward_ref(forja_queue *queue, const forja__variant 
 
 static forja_status launch_forward_cpu(forja_queue *queue, const forja__variant *row,
                                        const forja_attention_args *args) {
-    return forja__attention_launch_forward(queue, row, args, FORJA__SOURCE_ATTENTION_CPU, "cpu", "");
+    return forja__attention_launch_forward(queue, row, args, FORJA__SOURCE_ATTENTION_CPU, "cpu",
+                                           "");
 }
 
 static forja_status launch_forward_gpu(forja_queue *queue, const forja__variant *row,
@@ -190,7 +191,8 @@ forja_status forja__attention_launch_backward(forja_queue *queue, const forja__v
         FORJA__ARG(x.v_row_stride), FORJA__ARG(x.out_row_stride), FORJA__ARG(y.dq_row_stride),
         FORJA__ARG(x.scale)));
 
-    grid = make_grid(row, row->tile.n ? row->tile.n : 1, x.query_length, x.key_value_heads, x.batch);
+    grid = make_grid(row, row->tile.n ? row->tile.n : 1, x.query_length, x.key_value_heads,
+                     x.batch);
     FORJA__TRY(get_kernel(&kernel, name, queue, &x, source, "dkv", suffix, more));
     return FORJA__LAUNCH(
         queue, kernel, name, 3, grid.global, row->group.x ? grid.local : NULL,

@@ -8,7 +8,7 @@
 /// Fewer rows than this leave most of a tile empty; the kernels without tiles are better then.
 enum { LEAST_ROWS = 16 };
 
-/// Offsets, strides and the head's width are multiples of 16 bytes, so that rows are read as vectors.
+/// Offsets, strides and the head's width are multiples of 16 bytes: rows are read as vectors.
 static bool is_aligned(const forja_attention_args *x) {
     return (x->head_dim | x->q.offset | x->k.offset | x->v.offset | x->q_row_stride |
             x->k_row_stride | x->v_row_stride) % 8 == 0;

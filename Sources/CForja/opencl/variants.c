@@ -10,15 +10,22 @@
 static bool is_cpu(const forja_device *device) { return forja__opencl_is_cpu(device); }
 static bool is_no_cpu(const forja_device *device) { return !forja__opencl_is_cpu(device); }
 
-#define HAS(name, fragment)                                                                        \
+/// The matrix units, each with the devices that have it.
+#define UNIT(name, unit)                                                                           \
     static bool name(const forja_device *device) {                                                 \
-        return forja__fragment_is_present(device, fragment);                                       \
+        return forja__fragment_is_present(device, unit);                                           \
     }
-HAS(has_xmx_16, FORJA__FRAGMENT_XMX_16)
-HAS(has_xmx_8, FORJA__FRAGMENT_XMX_8)
-HAS(has_mfma, FORJA__FRAGMENT_AMD_MFMA)
-HAS(has_wmma, FORJA__FRAGMENT_AMD_WMMA)
-HAS(has_wmma_gfx12, FORJA__FRAGMENT_AMD_WMMA_GFX12)
+UNIT(has_xmx, FORJA__FRAGMENT_XMX_16)
+UNIT(has_xmx8, FORJA__FRAGMENT_XMX_8)
+UNIT(has_mfma, FORJA__FRAGMENT_AMD_MFMA)
+UNIT(has_wmma, FORJA__FRAGMENT_AMD_WMMA)
+UNIT(has_wmma12, FORJA__FRAGMENT_AMD_WMMA_GFX12)
+#define XMX .name = "xmx", .fragment = FORJA__FRAGMENT_XMX_16, .made_for = has_xmx
+#define XMX8 .name = "xmx8", .fragment = FORJA__FRAGMENT_XMX_8, .made_for = has_xmx8
+#define MFMA .name = "amd_mfma", .fragment = FORJA__FRAGMENT_AMD_MFMA, .made_for = has_mfma
+#define WMMA .name = "amd_wmma", .fragment = FORJA__FRAGMENT_AMD_WMMA, .made_for = has_wmma
+#define WMMA12                                                                                     \
+    .name = "amd_wmma12", .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12, .made_for = has_wmma12
 
 /// A register tile of M × N, which is two vectors; both operands come packed.
 #define PANELS(m_, n_, vector_)                                                                    \
@@ -35,19 +42,26 @@ HAS(has_wmma_gfx12, FORJA__FRAGMENT_AMD_WMMA_GFX12)
 /// Teams of `lanes`, X across and Y down, compute M × N of C on a matrix unit, K at a time through
 /// local memory (rows padded by 8 bf16).
 #define FRAGMENTS(m_, n_, k_, x_, y_, lanes_)                                                      \
-    .config = #m_ "x" #n_ "x" #k_,                                                                 \
+    .op = FORJA_OP_MATMUL, .config = #m_ "x" #n_ "x" #k_,                                                                 \
     .options = " -DTILE_M=" #m_ " -DTILE_N=" #n_ " -DTILE_K=" #k_ " -DTEAMS_M=" #y_                \
                " -DTEAMS_N=" #x_,                                                                  \
     .tile = {m_, n_, k_}, .group = {x_ * y_ * lanes_, 1},                                          \
-    .local_bytes = 2 * (m_ + n_) * (k_ + 8), .order = "16 k at a time, on the matrix unit",         \
+    .local_bytes = 2 * (m_ + n_) * (k_ + 8), .order = "16 k at a time, on the matrix unit",        \
     .matmul = &forja__opencl_matmul_fragment
 
 /// The same for attention, on tiles of M rows by N keys, for heads of width D at most.
-#define FRAGMENT_ROWS(m_, n_, d_, x_, y_, lanes_)                                                      \
+#define FRAGMENT_ROWS(m_, n_, d_, x_, y_, lanes_)                                                  \
     .config = #m_ "x" #n_,                                                                         \
     .options = " -DBLOCK_M=" #m_ " -DBLOCK_N=" #n_ " -DTEAMS_M=" #y_ " -DTEAMS_N=" #x_,            \
-    .tile = {m_, n_, d_}, .group = {x_ * y_ * lanes_, 1},                                 \
+    .tile = {m_, n_, d_}, .group = {x_ * y_ * lanes_, 1},                                          \
     .order = #m_ " rows by " #n_ " keys, on the matrix unit"
+
+#define FRAGMENT_FORWARD(m_, n_, d_, x_, y_, lanes_)                                               \
+    FRAGMENT_ROWS(m_, n_, d_, x_, y_, lanes_), .op = FORJA_OP_ATTENTION_FORWARD,                   \
+    .attention_forward = &forja__opencl_attention_forward_fragment
+#define FRAGMENT_BACKWARD(m_, n_, d_, x_, y_, lanes_)                                              \
+    FRAGMENT_ROWS(m_, n_, d_, x_, y_, lanes_), .op = FORJA_OP_ATTENTION_BACKWARD,                  \
+    .attention_backward = &forja__opencl_attention_backward_fragment
 
 /// A work-group of X × X works on tiles of M rows by N keys.
 #define ATTENTION(m_, n_, x_)                                                                      \
@@ -62,26 +76,16 @@ HAS(has_wmma_gfx12, FORJA__FRAGMENT_AMD_WMMA_GFX12)
 
 static const forja__variant variants[] = {
     // Rows for matrix units go first: their `runs` asks for the device.
-    {MATMUL("xmx"), FRAGMENTS(128, 128, 32, 4, 4, 16), .fragment = FORJA__FRAGMENT_XMX_16,
-     .made_for = has_xmx_16},
-    {MATMUL("xmx"), FRAGMENTS(64, 64, 32, 2, 4, 16), .fragment = FORJA__FRAGMENT_XMX_16,
-     .made_for = has_xmx_16},
-    {MATMUL("xmx8"), FRAGMENTS(128, 64, 32, 4, 4, 8), .fragment = FORJA__FRAGMENT_XMX_8,
-     .made_for = has_xmx_8},
-    {MATMUL("xmx8"), FRAGMENTS(64, 64, 32, 4, 2, 8), .fragment = FORJA__FRAGMENT_XMX_8,
-     .made_for = has_xmx_8},
-    {MATMUL("amd_mfma"), FRAGMENTS(128, 128, 32, 2, 2, 64), .fragment = FORJA__FRAGMENT_AMD_MFMA,
-     .made_for = has_mfma},
-    {MATMUL("amd_mfma"), FRAGMENTS(64, 64, 32, 2, 2, 64), .fragment = FORJA__FRAGMENT_AMD_MFMA,
-     .made_for = has_mfma},
-    {MATMUL("amd_wmma"), FRAGMENTS(128, 128, 32, 4, 2, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA,
-     .made_for = has_wmma},
-    {MATMUL("amd_wmma"), FRAGMENTS(64, 64, 32, 2, 2, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA,
-     .made_for = has_wmma},
-    {MATMUL("amd_wmma12"), FRAGMENTS(128, 128, 32, 4, 2, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12,
-     .made_for = has_wmma_gfx12},
-    {MATMUL("amd_wmma12"), FRAGMENTS(64, 64, 32, 2, 2, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12,
-     .made_for = has_wmma_gfx12},
+    {XMX, FRAGMENTS(128, 128, 32, 4, 4, 16)},
+    {XMX, FRAGMENTS(64, 64, 32, 2, 4, 16)},
+    {XMX8, FRAGMENTS(128, 64, 32, 4, 4, 8)},
+    {XMX8, FRAGMENTS(64, 64, 32, 4, 2, 8)},
+    {MFMA, FRAGMENTS(128, 128, 32, 2, 2, 64)},
+    {MFMA, FRAGMENTS(64, 64, 32, 2, 2, 64)},
+    {WMMA, FRAGMENTS(128, 128, 32, 4, 2, 32)},
+    {WMMA, FRAGMENTS(64, 64, 32, 2, 2, 32)},
+    {WMMA12, FRAGMENTS(128, 128, 32, 4, 2, 32)},
+    {WMMA12, FRAGMENTS(64, 64, 32, 2, 2, 32)},
     {MATMUL("cpu"), .config = "rows", .options = "", .order = "vector lanes", .group = {1, 1},
      .made_for = is_cpu, .matmul = &forja__opencl_matmul_rows_cpu},
     {MATMUL("cpu"), .config = "columns", .options = "", .order = FORJA__ASCENDING, .group = {1, 1},
@@ -123,34 +127,20 @@ static const forja__variant variants[] = {
     {MATMUL("ref"), .config = "", .options = "", .order = FORJA__ASCENDING,
      .matmul = &forja__opencl_matmul_reference},
 
-    {FORWARD("xmx"), FRAGMENT_ROWS(64, 64, 64, 1, 8, 16), .fragment = FORJA__FRAGMENT_XMX_16,
-     .made_for = has_xmx_16, .attention_forward = &forja__opencl_attention_forward_fragment},
-    {FORWARD("xmx"), FRAGMENT_ROWS(64, 32, 128, 1, 8, 16), .fragment = FORJA__FRAGMENT_XMX_16,
-     .made_for = has_xmx_16, .attention_forward = &forja__opencl_attention_forward_fragment},
-    {FORWARD("xmx"), FRAGMENT_ROWS(32, 32, 256, 2, 4, 16), .fragment = FORJA__FRAGMENT_XMX_16,
-     .made_for = has_xmx_16, .attention_forward = &forja__opencl_attention_forward_fragment},
-    {FORWARD("xmx8"), FRAGMENT_ROWS(64, 64, 64, 2, 8, 8), .fragment = FORJA__FRAGMENT_XMX_8,
-     .made_for = has_xmx_8, .attention_forward = &forja__opencl_attention_forward_fragment},
-    {FORWARD("xmx8"), FRAGMENT_ROWS(64, 32, 128, 4, 8, 8), .fragment = FORJA__FRAGMENT_XMX_8,
-     .made_for = has_xmx_8, .attention_forward = &forja__opencl_attention_forward_fragment},
-    {FORWARD("amd_mfma"), FRAGMENT_ROWS(64, 64, 64, 1, 4, 64), .fragment = FORJA__FRAGMENT_AMD_MFMA,
-     .made_for = has_mfma, .attention_forward = &forja__opencl_attention_forward_fragment},
-    {FORWARD("amd_mfma"), FRAGMENT_ROWS(64, 32, 128, 1, 4, 64), .fragment = FORJA__FRAGMENT_AMD_MFMA,
-     .made_for = has_mfma, .attention_forward = &forja__opencl_attention_forward_fragment},
-    {FORWARD("amd_mfma"), FRAGMENT_ROWS(32, 32, 256, 2, 2, 64), .fragment = FORJA__FRAGMENT_AMD_MFMA,
-     .made_for = has_mfma, .attention_forward = &forja__opencl_attention_forward_fragment},
-    {FORWARD("amd_wmma"), FRAGMENT_ROWS(64, 64, 64, 1, 4, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA,
-     .made_for = has_wmma, .attention_forward = &forja__opencl_attention_forward_fragment},
-    {FORWARD("amd_wmma"), FRAGMENT_ROWS(64, 32, 128, 1, 4, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA,
-     .made_for = has_wmma, .attention_forward = &forja__opencl_attention_forward_fragment},
-    {FORWARD("amd_wmma"), FRAGMENT_ROWS(32, 32, 256, 2, 2, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA,
-     .made_for = has_wmma, .attention_forward = &forja__opencl_attention_forward_fragment},
-    {FORWARD("amd_wmma12"), FRAGMENT_ROWS(64, 64, 64, 1, 4, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12,
-     .made_for = has_wmma_gfx12, .attention_forward = &forja__opencl_attention_forward_fragment},
-    {FORWARD("amd_wmma12"), FRAGMENT_ROWS(64, 32, 128, 1, 4, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12,
-     .made_for = has_wmma_gfx12, .attention_forward = &forja__opencl_attention_forward_fragment},
-    {FORWARD("amd_wmma12"), FRAGMENT_ROWS(32, 32, 256, 2, 2, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12,
-     .made_for = has_wmma_gfx12, .attention_forward = &forja__opencl_attention_forward_fragment},
+    {XMX, FRAGMENT_FORWARD(64, 64, 64, 1, 8, 16)},
+    {XMX, FRAGMENT_FORWARD(64, 32, 128, 1, 8, 16)},
+    {XMX, FRAGMENT_FORWARD(32, 32, 256, 2, 4, 16)},
+    {XMX8, FRAGMENT_FORWARD(64, 64, 64, 2, 8, 8)},
+    {XMX8, FRAGMENT_FORWARD(64, 32, 128, 4, 8, 8)},
+    {MFMA, FRAGMENT_FORWARD(64, 64, 64, 1, 4, 64)},
+    {MFMA, FRAGMENT_FORWARD(64, 32, 128, 1, 4, 64)},
+    {MFMA, FRAGMENT_FORWARD(32, 32, 256, 2, 2, 64)},
+    {WMMA, FRAGMENT_FORWARD(64, 64, 64, 1, 4, 32)},
+    {WMMA, FRAGMENT_FORWARD(64, 32, 128, 1, 4, 32)},
+    {WMMA, FRAGMENT_FORWARD(32, 32, 256, 2, 2, 32)},
+    {WMMA12, FRAGMENT_FORWARD(64, 64, 64, 1, 4, 32)},
+    {WMMA12, FRAGMENT_FORWARD(64, 32, 128, 1, 4, 32)},
+    {WMMA12, FRAGMENT_FORWARD(32, 32, 256, 2, 2, 32)},
     {FORWARD("cpu"), .config = "decode", .options = "", .order = "key by key, heads together", .group = {1, 1},
      .made_for = is_cpu, .attention_forward = &forja__opencl_attention_decode_cpu},
     {FORWARD("cpu"), .config = "64x64", .options = "", .order = "64 keys, vectors",
@@ -171,34 +161,20 @@ static const forja__variant variants[] = {
     {FORWARD("ref"), .config = "", .options = "", .order = "key by key",
      .attention_forward = &forja__opencl_attention_forward_ref},
 
-    {BACKWARD("xmx"), FRAGMENT_ROWS(64, 64, 64, 4, 4, 16), .fragment = FORJA__FRAGMENT_XMX_16,
-     .made_for = has_xmx_16, .attention_backward = &forja__opencl_attention_backward_fragment},
-    {BACKWARD("xmx"), FRAGMENT_ROWS(32, 32, 128, 2, 4, 16), .fragment = FORJA__FRAGMENT_XMX_16,
-     .made_for = has_xmx_16, .attention_backward = &forja__opencl_attention_backward_fragment},
-    {BACKWARD("xmx"), FRAGMENT_ROWS(16, 16, 256, 4, 2, 16), .fragment = FORJA__FRAGMENT_XMX_16,
-     .made_for = has_xmx_16, .attention_backward = &forja__opencl_attention_backward_fragment},
-    {BACKWARD("xmx8"), FRAGMENT_ROWS(32, 32, 64, 4, 4, 8), .fragment = FORJA__FRAGMENT_XMX_8,
-     .made_for = has_xmx_8, .attention_backward = &forja__opencl_attention_backward_fragment},
-    {BACKWARD("xmx8"), FRAGMENT_ROWS(16, 16, 128, 8, 2, 8), .fragment = FORJA__FRAGMENT_XMX_8,
-     .made_for = has_xmx_8, .attention_backward = &forja__opencl_attention_backward_fragment},
-    {BACKWARD("amd_mfma"), FRAGMENT_ROWS(64, 64, 64, 2, 2, 64), .fragment = FORJA__FRAGMENT_AMD_MFMA,
-     .made_for = has_mfma, .attention_backward = &forja__opencl_attention_backward_fragment},
-    {BACKWARD("amd_mfma"), FRAGMENT_ROWS(32, 32, 128, 2, 2, 64), .fragment = FORJA__FRAGMENT_AMD_MFMA,
-     .made_for = has_mfma, .attention_backward = &forja__opencl_attention_backward_fragment},
-    {BACKWARD("amd_mfma"), FRAGMENT_ROWS(16, 16, 256, 4, 1, 64), .fragment = FORJA__FRAGMENT_AMD_MFMA,
-     .made_for = has_mfma, .attention_backward = &forja__opencl_attention_backward_fragment},
-    {BACKWARD("amd_wmma"), FRAGMENT_ROWS(64, 64, 64, 2, 4, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA,
-     .made_for = has_wmma, .attention_backward = &forja__opencl_attention_backward_fragment},
-    {BACKWARD("amd_wmma"), FRAGMENT_ROWS(32, 32, 128, 4, 2, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA,
-     .made_for = has_wmma, .attention_backward = &forja__opencl_attention_backward_fragment},
-    {BACKWARD("amd_wmma"), FRAGMENT_ROWS(16, 16, 256, 4, 1, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA,
-     .made_for = has_wmma, .attention_backward = &forja__opencl_attention_backward_fragment},
-    {BACKWARD("amd_wmma12"), FRAGMENT_ROWS(64, 64, 64, 2, 4, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12,
-     .made_for = has_wmma_gfx12, .attention_backward = &forja__opencl_attention_backward_fragment},
-    {BACKWARD("amd_wmma12"), FRAGMENT_ROWS(32, 32, 128, 4, 2, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12,
-     .made_for = has_wmma_gfx12, .attention_backward = &forja__opencl_attention_backward_fragment},
-    {BACKWARD("amd_wmma12"), FRAGMENT_ROWS(16, 16, 256, 4, 1, 32), .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12,
-     .made_for = has_wmma_gfx12, .attention_backward = &forja__opencl_attention_backward_fragment},
+    {XMX, FRAGMENT_BACKWARD(64, 64, 64, 4, 4, 16)},
+    {XMX, FRAGMENT_BACKWARD(32, 32, 128, 2, 4, 16)},
+    {XMX, FRAGMENT_BACKWARD(16, 16, 256, 4, 2, 16)},
+    {XMX8, FRAGMENT_BACKWARD(32, 32, 64, 4, 4, 8)},
+    {XMX8, FRAGMENT_BACKWARD(16, 16, 128, 8, 2, 8)},
+    {MFMA, FRAGMENT_BACKWARD(64, 64, 64, 2, 2, 64)},
+    {MFMA, FRAGMENT_BACKWARD(32, 32, 128, 2, 2, 64)},
+    {MFMA, FRAGMENT_BACKWARD(16, 16, 256, 4, 1, 64)},
+    {WMMA, FRAGMENT_BACKWARD(64, 64, 64, 2, 4, 32)},
+    {WMMA, FRAGMENT_BACKWARD(32, 32, 128, 4, 2, 32)},
+    {WMMA, FRAGMENT_BACKWARD(16, 16, 256, 4, 1, 32)},
+    {WMMA12, FRAGMENT_BACKWARD(64, 64, 64, 2, 4, 32)},
+    {WMMA12, FRAGMENT_BACKWARD(32, 32, 128, 4, 2, 32)},
+    {WMMA12, FRAGMENT_BACKWARD(16, 16, 256, 4, 1, 32)},
     {BACKWARD("cpu"), .config = "64x64", .options = "", .order = "64 keys, vectors",
      .tile = {.m = 64, .n = 64}, .group = {1, 1}, .made_for = is_cpu, .attention_backward = &forja__opencl_attention_backward_cpu},
     {BACKWARD("gpu"), ATTENTION(32, 32, 16), .order = "32 keys", .made_for = is_no_cpu,
