@@ -1,12 +1,16 @@
 # Short commands for people and for CI; the work is in .ci/*.sh. `make help` lists them.
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help deps build quickstart test check oclgrind test-long interop fuzz c-library clean
+=======
+.PHONY: help deps build quickstart test test-runtimes check vendors oclgrind interop c-library clean
+>>>>>>> b13a006
 
 export SWIFT ?= swift
 export PROMPT ?= ROMEO:
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## install what is missing (OpenBLAS, OpenCL headers, PoCL, Oclgrind, CMake); quick when all is there
 	@.ci/deps.sh
@@ -19,6 +23,12 @@ quickstart: deps build ## train recipes/quickstart.yaml in a fresh run directory
 
 test: deps ## every test on the CPU and on PoCL, kernels under Oclgrind; skips are counted
 	@.ci/test.sh
+
+test-runtimes: deps ## the engine's tests on Intel's CPU runtime (PyPI), rusticl and Oclgrind; says what was not there
+	@.ci/runtimes.sh
+
+vendors: ## compile the kernels for AMD's and Intel's matrix units with their own compilers
+	@.ci/vendors.sh
 
 check: deps ## formatting, warnings as errors, sanitizers, the C library by clang and GCC
 	@.ci/check.sh

@@ -33,4 +33,5 @@ if [ -e "$libraries/libdispatch.so" ]; then
 fi
 .ci/sanitizer-build.sh "$work/thread" -fsanitize=thread
 TSAN_OPTIONS=halt_on_error=1 "$work/thread" host
+.ci/vendors.sh
 say "check passed"

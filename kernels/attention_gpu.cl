@@ -4,10 +4,8 @@
 //
 //   Formulas, layouts and masks as in attention.cl
 //
-// Legend    BLOCK_M rows and BLOCK_N keys of a forward tile, BLOCK of both in the backward tiles:
-// what 48 KB of
-//           local memory allow for HEAD_DIM; SIDE·SIDE work-items; PITCH = D + 1 keeps columns on
-//           different banks
+// Legend    BLOCK_M rows and BLOCK_N keys of a forward tile, BLOCK of both in the backward tiles;
+//           SIDE·SIDE work-items; PITCH = D + 1 keeps columns on different banks
 // Launch    see each kernel; barriers are reached by every work-item of a group
 // Tail      rows past T or S are loaded as 0 and not stored
 // Twin      cpu/attention.c
@@ -18,22 +16,16 @@
 #define MASKED (-MAXFLOAT)
 #define PITCH (HEAD_DIM + 1)
 
-#if HEAD_DIM <= 64
-#define BLOCK_M 64
-#define BLOCK_N 32
-#define BLOCK 32
-#define SIDE 16
-#elif HEAD_DIM <= 128
+// One program holds one part of this file, since a compiler counts the local memory of all its
+// kernels; the host picks it with -DATTENTION_<PART>: FORWARD, DECODE or BACKWARD.
+
+// Tunables, which the table in opencl/variants.c holds. Both blocks are multiples of SIDE.
+#ifndef BLOCK_M
 #define BLOCK_M 32
 #define BLOCK_N 32
-#define BLOCK 16
 #define SIDE 16
-#else
-#define BLOCK_M 16
-#define BLOCK_N 16
-#define BLOCK 8
-#define SIDE 8
 #endif
+#define BLOCK BLOCK_N // of both sides of a backward tile, where BLOCK_M = BLOCK_N
 #define COLUMNS ((HEAD_DIM + SIDE - 1) / SIDE)
 #define WORK_ITEMS (SIDE * SIDE)
 
@@ -45,6 +37,7 @@
             to[r_ * PITCH + d_] =                                                                  \
                 r_ < (rows) ? storage_load((from)[r_ * (stride) + d_]) * (factor) : 0.0f;
 
+#ifdef ATTENTION_FORWARD
 // forja_attention_forward_gpu
 // Launch    global (ceil(T / BLOCK_M) · SIDE, H · SIDE, B), local (SIDE, SIDE, 1)
 __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) __kernel void forja_attention_forward_gpu(
@@ -147,6 +140,9 @@ __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) __kernel void forja_attenti
     }
 }
 
+#endif
+
+#ifdef ATTENTION_DECODE
 // forja_attention_decode_gpu: T = 1. A work-item takes one key of 64 for the score, then columns of
 // the result. Launch    global (64, H, B), local (64, 1, 1)
 #define DECODE_KEYS 64
@@ -205,6 +201,9 @@ __attribute__((reqd_work_group_size(DECODE_KEYS, 1, 1))) __kernel void forja_att
         lse[lse_at + (ulong)b * H + h] = (high + log2(sum)) * LN_2;
 }
 
+#endif
+
+#ifdef ATTENTION_BACKWARD
 // The products of a backward tile that both kernels share: P and dS of BLOCK rows by BLOCK keys, in
 // `probability` and `gradient` [BLOCK rows, BLOCK + 1]. `query` and `d_rows` hold Q · scale · log2
 // e and dO, `key` and `value` K, V.
@@ -352,3 +351,4 @@ __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) __kernel void forja_attenti
             }
         }
 }
+#endif

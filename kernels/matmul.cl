@@ -1,33 +1,19 @@
 // Matrix product C[M,N] = alpha · op(A) · op(B) (+ C), for forja_matmul. Row-major, f32 or bf16.
 //
-// Every variant but those for few rows computes S = Σ a·b as one chain of fma in float32, k
-// ascending, from 0, and then C = alpha·S or fma(alpha, S, C). So an element's bits depend on
-// neither variant nor tile size. Those for few rows, chosen by shape, add k in lanes, in an order
-// fixed by K.
+// Every variant but two computes S = Σ a·b as one chain of fma in float32, k ascending, from 0, and
+// then C = alpha·S or fma(alpha, S, C). So an element's bits depend on neither variant nor tile size.
+// The variants for few rows add k in lanes and the one for few tiles in parts; shape and device alone
+// choose them and fix their order.
 //
 // One program holds one part of this file; the host picks it with -DMATMUL_<PART>:
 //   REFERENCE  one work-item per element, any size
 //   LOCAL      tiles in local memory and registers, for GPUs
+//   PARTS      adds what LOCAL computed for parts of k
 //   ROWS_LOCAL few rows of A, B[N,K] read once, for GPUs
-// For CPU devices: matmul_cpu.cl. Twin: cpu/matmul.c. Launcher: opencl/matmul.c.
+// For CPU devices: matmul_cpu.cl. Twin: cpu/matmul.c. Launchers: opencl/matmul_reference.c,
+// opencl/matmul_tiles.c, opencl/matmul_split.c, opencl/matmul_rows.c.
 
-// STORAGE_BF16 is about the inputs; the output, which may differ, is bf16 with OUTPUT_BF16.
-#ifdef OUTPUT_BF16
-typedef ushort output_t;
-static inline float output_load(ushort x) { return bf16_to_float(x); }
-static inline ushort output_store(float x) { return float_to_bf16(x); }
-#else
-typedef float output_t;
-static inline float output_load(float x) { return x; }
-static inline float output_store(float x) { return x; }
-#endif
-
-// The end of every sum.
-static inline void store_result(__global output_t *c, ulong place, float sum, float alpha,
-                         int accumulate) {
-    float value = accumulate ? fma(alpha, sum, output_load(c[place])) : alpha * sum;
-    c[place] = output_store(value);
-}
+#include "matmul_output.cl"
 
 #ifdef MATMUL_REFERENCE
 // forja_matmul_reference: op(A)[m,k] = a[m·a_row + k·a_depth],
@@ -50,111 +36,142 @@ __kernel void forja_matmul_reference(
 #endif
 
 #ifdef MATMUL_LOCAL
-// Tunables of LOCAL: a work-group of 16 × 16 computes TILE × TILE of C, so that a work-item has
-// (TILE/16)² sums in registers.
-#ifndef TILE
-#define TILE 128 // 64 or 128
+// Tunables of LOCAL, which the table in opencl/variants.c holds: a work-group of SIDE_N × SIDE_M
+// computes TILE_M × TILE_N of C, so that a work-item has TILE_M/SIDE_M × TILE_N/SIDE_N sums in
+// registers; TILE_K k a round go through local memory. Both quotients are multiples of 4, and the
+// work-items divide TILE_M · TILE_K and TILE_N · TILE_K.
+#ifndef TILE_M
+#define TILE_M 128
+#define TILE_N 128
+#define TILE_K 16
+#define SIDE_M 16
+#define SIDE_N 16
 #endif
-#ifndef TILE_K
-#define TILE_K 16 // k per round through local memory: 2 · TILE · TILE_K floats
-#endif
-#define SIDE 16
-#define ITEM (TILE / SIDE)
-#define LOADS (TILE * TILE_K / (SIDE * SIDE)) // elements of a tile that a work-item fetches
+#define ITEM_M (TILE_M / SIDE_M)
+#define ITEM_N (TILE_N / SIDE_N)
+#define ITEMS (SIDE_M * SIDE_N)
+#define LOADS_A (TILE_M * TILE_K / ITEMS) // elements of a tile that a work-item fetches
+#define LOADS_B (TILE_N * TILE_K / ITEMS)
 
-// Element `i` of those the work-item fetches: neighbours in memory go to neighbouring work-items.
-// (row, k) is the element's place in the tile.
-static inline void place_of(int i, int item, int k_major, int *row, int *k) {
-    int index = i * SIDE * SIDE + item;
-    *row = k_major ? index % TILE : index / TILE_K;
-    *k = k_major ? index / TILE : index % TILE_K;
+// Element `i` of those the work-item fetches from a tile of `tile` rows: neighbours in memory go to
+// neighbouring work-items. (row, k) is the element's place in the tile.
+static inline void place_of(int i, int tile, int item, int k_major, int *row, int *k) {
+    int index = i * ITEMS + item;
+    *row = k_major ? index % tile : index / TILE_K;
+    *k = k_major ? index / tile : index % TILE_K;
 }
 
-// Fetches a tile's elements into registers, zeros outside the matrix.
-static inline void fetch(float out[LOADS], __global const storage_t *x, ulong stride, int k_major,
-                  ulong first_row, ulong rows, ulong first_k, ulong depth, int item) {
+// Fetches `loads` of a tile's elements into registers, zeros outside the matrix. `loads` and `tile`
+// are constants where this is inlined.
+static inline void fetch(float *out, int loads, int tile, __global const storage_t *x, ulong stride,
+                  int k_major, ulong first_row, ulong rows, ulong first_k, ulong end_k, int item) {
 #pragma unroll
-    for (int i = 0; i < LOADS; i++) {
+    for (int i = 0; i < loads; i++) {
         int tile_row, tile_k;
-        place_of(i, item, k_major, &tile_row, &tile_k);
+        place_of(i, tile, item, k_major, &tile_row, &tile_k);
         ulong row = first_row + tile_row, k = first_k + tile_k;
         out[i] = 0.0f;
-        if (row < rows && k < depth)
+        if (row < rows && k < end_k)
             out[i] = storage_load(x[k_major ? k * stride + row : row * stride + k]);
     }
 }
 
-static inline void keep(__local float tile[TILE_K][TILE + 4], const float values[LOADS], int k_major,
-                 int item) {
+// Puts fetched elements into the tile, whose rows of k are `pitch` floats.
+static inline void keep(__local float *to, int pitch, const float *values, int loads, int tile,
+                 int k_major, int item) {
 #pragma unroll
-    for (int i = 0; i < LOADS; i++) {
+    for (int i = 0; i < loads; i++) {
         int row, k;
-        place_of(i, item, k_major, &row, &k);
-        tile[k][row] = values[i];
+        place_of(i, tile, item, k_major, &row, &k);
+        to[k * pitch + row] = values[i];
     }
 }
 
 // forja_matmul_local: the next tiles travel to registers while the present ones are multiplied.
 //
-// Launch    global (16·⌈N/TILE⌉, 16·⌈M/TILE⌉, batch), local (16, 16, 1)
+// Launch    global (SIDE_N·⌈N/TILE_N⌉, SIDE_M·⌈M/TILE_M⌉, batch·parts), local (SIDE_N, SIDE_M, 1)
+// Parts     with parts > 1, k is cut into parts of `part_depth` and each has a result of its own,
+//           all parts of one product in a row; forja_matmul_add_parts adds them
 // Tail      any M, N, K ≥ 1: tiles are padded with zeros, stores are masked
-// Layout    a work-item owns rows and columns 4·id + 64·j + 0..3, so that local reads are float4
-__kernel __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) void forja_matmul_local(
+// Layout    a work-item owns rows 4·id + 4·SIDE_M·j + 0..3 and columns alike, so that local reads
+//           are float4
+__kernel __attribute__((reqd_work_group_size(SIDE_N, SIDE_M, 1))) void forja_matmul_local(
     __global const storage_t *a, ulong a_offset, ulong a_stride, int a_k_major, ulong a_batch,
     __global const storage_t *b, ulong b_offset, ulong b_stride, int b_k_major, ulong b_batch,
     __global output_t *c, ulong c_offset, ulong c_stride, ulong c_batch, ulong rows, ulong columns,
-    ulong depth, float alpha, int accumulate) {
-    __local float a_tile[TILE_K][TILE + 4], b_tile[TILE_K][TILE + 4];
-    int x = get_local_id(0), y = get_local_id(1), item = y * SIDE + x;
-    ulong first_row = get_group_id(1) * TILE, first_column = get_group_id(0) * TILE;
-    ulong batch = get_group_id(2);
+    ulong depth, ulong parts, ulong part_depth, float alpha, int accumulate) {
+    __local float a_tile[TILE_K][TILE_M + 4], b_tile[TILE_K][TILE_N + 4];
+    int x = get_local_id(0), y = get_local_id(1), item = y * SIDE_N + x;
+    ulong first_row = get_group_id(1) * TILE_M, first_column = get_group_id(0) * TILE_N;
+    ulong batch = get_group_id(2) / parts;
+    ulong begin = get_group_id(2) % parts * part_depth, end = min(depth, begin + part_depth);
     a += a_offset + batch * a_batch;
     b += b_offset + batch * b_batch;
-    c += c_offset + batch * c_batch;
+    c += c_offset + get_group_id(2) * c_batch;
 
-    float sums[ITEM][ITEM];
+    float sums[ITEM_M][ITEM_N];
 #pragma unroll
-    for (int i = 0; i < ITEM; i++)
+    for (int i = 0; i < ITEM_M; i++)
 #pragma unroll
-        for (int j = 0; j < ITEM; j++)
+        for (int j = 0; j < ITEM_N; j++)
             sums[i][j] = 0.0f;
 
-    float a_next[LOADS], b_next[LOADS];
-    fetch(a_next, a, a_stride, a_k_major, first_row, rows, 0, depth, item);
-    fetch(b_next, b, b_stride, b_k_major, first_column, columns, 0, depth, item);
-    for (ulong k = 0; k < depth; k += TILE_K) {
+    float a_next[LOADS_A], b_next[LOADS_B];
+    fetch(a_next, LOADS_A, TILE_M, a, a_stride, a_k_major, first_row, rows, begin, end, item);
+    fetch(b_next, LOADS_B, TILE_N, b, b_stride, b_k_major, first_column, columns, begin, end, item);
+    for (ulong k = begin; k < end; k += TILE_K) {
         barrier(CLK_LOCAL_MEM_FENCE); // the tiles of the round before have been read
-        keep(a_tile, a_next, a_k_major, item);
-        keep(b_tile, b_next, b_k_major, item);
+        keep(a_tile[0], TILE_M + 4, a_next, LOADS_A, TILE_M, a_k_major, item);
+        keep(b_tile[0], TILE_N + 4, b_next, LOADS_B, TILE_N, b_k_major, item);
         barrier(CLK_LOCAL_MEM_FENCE);
-        fetch(a_next, a, a_stride, a_k_major, first_row, rows, k + TILE_K, depth, item);
-        fetch(b_next, b, b_stride, b_k_major, first_column, columns, k + TILE_K, depth, item);
+        fetch(a_next, LOADS_A, TILE_M, a, a_stride, a_k_major, first_row, rows, k + TILE_K, end,
+              item);
+        fetch(b_next, LOADS_B, TILE_N, b, b_stride, b_k_major, first_column, columns, k + TILE_K,
+              end, item);
 #pragma unroll
         for (int t = 0; t < TILE_K; t++) {
-            float left[ITEM], right[ITEM];
+            float left[ITEM_M], right[ITEM_N];
 #pragma unroll
-            for (int j = 0; j < ITEM; j += 4) {
-                vstore4(vload4(0, &a_tile[t][4 * y + 16 * j]), 0, left + j);
-                vstore4(vload4(0, &b_tile[t][4 * x + 16 * j]), 0, right + j);
-            }
+            for (int i = 0; i < ITEM_M; i += 4)
+                vstore4(vload4(0, &a_tile[t][4 * y + i * SIDE_M]), 0, left + i);
 #pragma unroll
-            for (int i = 0; i < ITEM; i++)
+            for (int j = 0; j < ITEM_N; j += 4)
+                vstore4(vload4(0, &b_tile[t][4 * x + j * SIDE_N]), 0, right + j);
 #pragma unroll
-                for (int j = 0; j < ITEM; j++)
+            for (int i = 0; i < ITEM_M; i++)
+#pragma unroll
+                for (int j = 0; j < ITEM_N; j++)
                     sums[i][j] = fma(left[i], right[j], sums[i][j]);
         }
     }
 
 #pragma unroll
-    for (int i = 0; i < ITEM; i++) {
-        ulong row = first_row + 4 * y + i / 4 * 64 + i % 4;
+    for (int i = 0; i < ITEM_M; i++) {
+        ulong row = first_row + 4 * y + i / 4 * 4 * SIDE_M + i % 4;
 #pragma unroll
-        for (int j = 0; j < ITEM; j++) {
-            ulong column = first_column + 4 * x + j / 4 * 64 + j % 4;
+        for (int j = 0; j < ITEM_N; j++) {
+            ulong column = first_column + 4 * x + j / 4 * 4 * SIDE_N + j % 4;
             if (row < rows && column < columns)
                 store_result(c, row * c_stride + column, sums[i][j], alpha, accumulate);
         }
     }
+}
+#endif
+
+#ifdef MATMUL_PARTS
+// forja_matmul_add_parts: C = alpha · Σ parts (+ C), first part first.
+// parts [batch, parts, M, N] f32, dense.
+//
+// Launch    global (N, M, batch), local free
+__kernel void forja_matmul_add_parts(__global const float *x, __global output_t *c, ulong c_offset,
+                                     ulong c_stride, ulong c_batch, ulong rows, ulong columns,
+                                     ulong parts, float alpha, int accumulate) {
+    ulong n = get_global_id(0), m = get_global_id(1), batch = get_global_id(2);
+    x += batch * parts * rows * columns + m * columns + n;
+    float sum = 0.0f;
+    for (ulong part = 0; part < parts; part++)
+        sum += x[part * rows * columns];
+    store_result(c, c_offset + batch * c_batch + m * c_stride + n, sum, alpha, accumulate);
 }
 #endif
 

@@ -5,25 +5,11 @@
 //   PACK       operands → panels        } panels are what a register tile reads in order
 //   PANELS     panels → C               }
 //   ROWS       few rows of A, B[N,K] read once
-// Twin: cpu/matmul_panels.c, cpu/matmul_rows.c. Launchers: opencl/matmul_panels.c, opencl/matmul.c.
+//   COLUMNS    few rows of op(A), B[K,N] read in place
+// Twin: cpu/matmul_panels.c, cpu/matmul_rows.c. Launchers: opencl/matmul_panels.c,
+// opencl/matmul_rows.c.
 
-// STORAGE_BF16 is about the inputs; the output, which may differ, is bf16 with OUTPUT_BF16.
-#ifdef OUTPUT_BF16
-typedef ushort output_t;
-static inline float output_load(ushort x) { return bf16_to_float(x); }
-static inline ushort output_store(float x) { return float_to_bf16(x); }
-#else
-typedef float output_t;
-static inline float output_load(float x) { return x; }
-static inline float output_store(float x) { return x; }
-#endif
-
-// The end of every sum.
-static inline void store_result(__global output_t *c, ulong place, float sum, float alpha,
-                         int accumulate) {
-    float value = accumulate ? fma(alpha, sum, output_load(c[place])) : alpha * sum;
-    c[place] = output_store(value);
-}
+#include "matmul_output.cl"
 
 // Tunables of PACK, PANELS and ROWS.
 #ifndef VEC
@@ -279,22 +265,91 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_panels
 }
 #endif
 
-// Tunables of ROWS.
+// Tunables of ROWS and COLUMNS.
 #ifndef ROWS
-#define ROWS 4 // rows of A at a time: 1, 2 or 4
+#define ROWS 4 // rows of op(A) at a time: 1, 2 or 4
 #endif
-#define COLUMNS (VEC == 16 ? 4 : 2) // columns of C at a time: ROWS · COLUMNS accumulators
 
-#ifdef MATMUL_ROWS
-#ifndef COLUMNS_PER_ITEM
-#define COLUMNS_PER_ITEM 32 // columns of one work-item
-#endif
+#if defined(MATMUL_ROWS) || defined(MATMUL_COLUMNS)
 #ifdef STORAGE_BF16
 static inline floatv load_input(__global const ushort *x) {
     return JOIN(as_float, VEC)(JOIN(convert_uint, VEC)(vloadv(0, x)) << 16);
 }
 #else
 static inline floatv load_input(__global const float *x) { return vloadv(0, x); }
+#endif
+#endif
+
+#ifdef MATMUL_COLUMNS
+// Vectors of columns at a time: ROWS · VECTORS accumulators.
+#define VECTORS (VEC == 16 ? (ROWS == 4 ? 6 : 8) : (ROWS == 4 ? 2 : 8 / ROWS))
+
+// forja_matmul_columns: C = alpha · op(A) · B (+ C) for few rows; a work-item owns a strip of columns.
+// op(A)[m,k] = a[m·a_row + k·a_depth].
+//
+// Launch    global (⌈N/(VECTORS·VEC)⌉, batch), local (1, 1); N ≥ VEC
+// Tail      vectors past the end move back to end with the matrix, and what they hold of other
+//           vectors' columns is not stored; rows past the end repeat the last one
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_columns(
+    __global const storage_t *a, ulong a_offset, ulong a_row, ulong a_depth, ulong a_batch,
+    __global const storage_t *b, ulong b_offset, ulong b_stride, ulong b_batch,
+    __global output_t *c, ulong c_offset, ulong c_stride, ulong c_batch, ulong rows, ulong columns,
+    ulong depth, float alpha, int accumulate) {
+    ulong first = get_global_id(0) * (VECTORS * VEC), batch = get_global_id(1);
+    a += a_offset + batch * a_batch;
+    b += b_offset + batch * b_batch;
+    c += c_offset + batch * c_batch;
+    __global const storage_t *right[VECTORS];
+#pragma unroll
+    for (int j = 0; j < VECTORS; j++)
+        right[j] = b + min(first + j * VEC, columns - VEC);
+    for (ulong row = 0; row < rows; row += ROWS) {
+        __global const storage_t *left[ROWS];
+        floatv sums[ROWS][VECTORS];
+#pragma unroll
+        for (int i = 0; i < ROWS; i++) {
+            left[i] = a + min(row + i, rows - 1) * a_row;
+#pragma unroll
+            for (int j = 0; j < VECTORS; j++)
+                sums[i][j] = (floatv)(0.0f);
+        }
+        for (ulong k = 0; k < depth; k++) {
+            float x[ROWS];
+#pragma unroll
+            for (int i = 0; i < ROWS; i++)
+                x[i] = storage_load(left[i][k * a_depth]);
+#pragma unroll
+            for (int j = 0; j < VECTORS; j++) {
+                floatv y = load_input(right[j] + k * b_stride);
+#pragma unroll
+                for (int i = 0; i < ROWS; i++)
+                    sums[i][j] = fma((floatv)(x[i]), y, sums[i][j]);
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < ROWS; i++) {
+#pragma unroll
+            for (int j = 0; j < VECTORS; j++) {
+                ulong column = first + j * VEC;
+                if (row + i >= rows || column >= columns)
+                    continue;
+                float lanes[VEC];
+                vstorev(sums[i][j], 0, lanes);
+                ulong start = min(column, columns - VEC);
+                for (ulong lane = column - start; lane < VEC; lane++)
+                    store_result(c, (row + i) * c_stride + start + lane, lanes[lane], alpha,
+                                 accumulate);
+            }
+        }
+    }
+}
+#endif
+
+#define COLUMNS (VEC == 16 ? 4 : 2) // columns of C at a time: ROWS · COLUMNS accumulators
+
+#ifdef MATMUL_ROWS
+#ifndef COLUMNS_PER_ITEM
+#define COLUMNS_PER_ITEM 32 // columns of one work-item
 #endif
 
 static inline float sum_lanes(floatv x) {

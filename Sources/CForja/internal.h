@@ -107,6 +107,18 @@ static inline forja__bf16 forja__bf16_from_float(float value) {
     return (forja__bf16)((u.bits + 0x7fffu + ((u.bits >> 16) & 1u)) >> 16);
 }
 
+/// ── Variants (ops/variants.c is the public side, opencl/variants.c has the table) ──────────────
+
+/// The environment variable that forces a variant of `op`.
+const char *forja__variant_variable(forja_op op);
+forja_status forja__opencl_variant_list(forja_variant *out, size_t *count,
+                                        const forja_device *device, forja_op op, const void *args);
+forja_status forja__opencl_variant_query(forja_variant *out, const forja_device *device,
+                                         forja_op op, const void *args);
+forja_status forja__opencl_force_variant(forja_device *device, forja_op op, const char *variant);
+forja_status forja__opencl_set_tuning(forja_device *device, const forja_tuning_entry *entries,
+                                      size_t count);
+
 /// ── Twins: ops/<op>.c checks the arguments, counts the launch and calls one of the pair ────────
 /// A twin may assume valid arguments and rows, width > 0.
 

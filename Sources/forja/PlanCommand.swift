@@ -15,6 +15,12 @@ struct PlanCommand: ParsableCommand {
             each program and device.
 
               forja plan recipes/quickstart.yaml --set training.batch_size_sequences=64
+
+            With --nodes it simulates the recipe on a cluster instead: speed, memory, stops and days to a token budget. How far
+            that can be trusted is in docs/cluster-simulator.md.
+
+              forja plan recipes/cluster/llama3-8b.yaml --nodes 1 --zero 3 --recompute selective \\
+                --device-profile Benchmarks/profiles/h100-sxm.json
             """)
 
     @Argument(help: "The recipe, a YAML file.")
@@ -30,6 +36,7 @@ struct PlanCommand: ParsableCommand {
     var json = false
 
     @OptionGroup var compute: ComputeOptions
+    @OptionGroup(title: "Cluster") var cluster: ClusterOptions
 
     private struct Report: Encodable {
         let parameters: Int
@@ -72,6 +79,9 @@ struct PlanCommand: ParsableCommand {
 
     func run() throws {
         let overrides = set + (dtype.map { ["training.dtype=\($0.rawValue)"] } ?? [])
+        if cluster.isGiven {
+            return try cluster.simulate(recipe: recipe, overrides: overrides, json: json)
+        }
         let recipe = try Recipe(contentsOf: recipe, overrides: overrides)
         let configuration = try TrainingData.modelConfiguration(
             for: recipe, observer: ConsoleObserver())

@@ -4,6 +4,7 @@
 ///     smoke host      1 thread and 3 threads; both must give the same bits
 ///     smoke opencl    the first OpenCL device against the host
 ///     smoke fuzz host|opencl SECONDS SEED     damaged arguments: a status, never a crash
+///     smoke list      nothing: lists the programs for matrix units
 ///
 /// A second word names the one operation to run, as cases.c does (OPERATION), or "objects": devices,
 /// buffers and queues. Exits 0 when nothing failed; 77 when there is no OpenCL device to test and
@@ -21,6 +22,29 @@ static void expect(bench *b, bool holds, const char *what) {
         return;
     fprintf(stderr, "FAILED %s (last error: %s)\n", what, forja_last_error());
     b->failures++;
+}
+
+/// Variants and tunings with names that do not exist, and with ones that do.
+static void run_variant_faults(bench *b) {
+    const forja_matmul_args args = {.m = 40, .n = 50, .k = 60, .lda = 60, .ldb = 50, .ldc = 50,
+                                    .batch_count = 1, .alpha = 1};
+    forja_variant found[64];
+    size_t count = 64;
+    expect(b, forja_variant_list(found, &count, b->device, FORJA_OP_MATMUL, &args) == FORJA_OK,
+           "list of variants");
+    expect(b, count > 0 && count < 64, "a number of variants");
+    char shape_class[FORJA_SHAPE_CLASS_SIZE];
+    expect(b, forja_shape_class(shape_class, FORJA_OP_MATMUL, &args) == FORJA_OK, "shape class");
+    const forja_tuning_entry entries[] = {{FORJA_OP_MATMUL, shape_class, "gone:0x0"},
+                                          {FORJA_OP_MATMUL, shape_class, found[0].name},
+                                          {FORJA_OP_ROWS, "any", "item"}};
+    expect(b, forja_device_set_tuning(b->device, entries, 3) == FORJA_OK, "tuning");
+    expect(b, forja_variant_query(found, b->device, FORJA_OP_MATMUL, &args) == FORJA_OK, "query");
+    expect(b, forja_device_set_tuning(b->device, entries, 1) == FORJA_OK, "another tuning");
+    expect(b, forja_device_set_tuning(b->device, NULL, 0) == FORJA_OK, "no tuning");
+    expect(b, forja_device_set_tuning(b->device, NULL, 1) != FORJA_OK, "tuning from NULL");
+    expect(b, forja_variant_list(NULL, NULL, b->device, FORJA_OP_MATMUL, &args) != FORJA_OK,
+           "list without a count");
 }
 
 /// Devices, buffers and queues with arguments that nobody should pass.
@@ -55,6 +79,7 @@ static void run_object_faults(bench *b) {
     expect(b, forja_buffer_read(b->queue, NULL, buffer, 0, 1) != FORJA_OK, "read into NULL");
     expect(b, forja_buffer_write(NULL, buffer, 0, bytes, 1) != FORJA_OK, "write without a queue");
     expect(b, forja_queue_finish(NULL) != FORJA_OK, "finish of NULL");
+    run_variant_faults(b);
     forja_buffer_free(buffer);
     forja_buffer_free(NULL);
     forja_queue_free(NULL);
@@ -86,9 +111,13 @@ int main(int argc, char **argv) {
         return fuzz_main(argc, argv);
     const char *mode = argc == 2 || argc == 3 ? argv[1] : "";
     const char *only = argc == 3 ? argv[2] : NULL;
+    if (strcmp(mode, "list") == 0) {
+        list_matrix_units();
+        return 0;
+    }
     const bool on_opencl = strcmp(mode, "opencl") == 0;
     if (!on_opencl && strcmp(mode, "host") != 0) {
-        fprintf(stderr, "usage: %s host|opencl [OPERATION|objects]\n", argv[0]);
+        fprintf(stderr, "usage: %s host|opencl [OPERATION|objects], or %s list\n", argv[0], argv[0]);
         return 64;
     }
     if (on_opencl && forja_opencl_device_count() == 0) {

@@ -64,11 +64,89 @@ extension OperationTests {
             }
         }
 
+        @Test("matches float64 in every configuration", arguments: Target.attentionRows)
+        func matchesInEveryConfiguration(target: Target) throws {
+            for shape in [
+                Self.square(130, heads: 4, groups: 2, width: 64, batch: 2), Self.packedShapes[0],
+                AttentionShape(
+                    batch: 2, queryLength: 1, keyLength: 150, heads: 2, keyValueHeads: 1,
+                    headDim: 16, queryOffset: [0, 85]),
+            ] {
+                try expectForward(shape, .f32, on: target)
+                if shape.queryOffset == nil { try expectBackward(shape, .f32, on: target) }
+            }
+        }
+
+        @Test("has the same bits in every variant of one order", arguments: TestDevice.openCL)
+        func hasSameBitsInOneOrder(choice: TestDevice.Choice) throws {
+            for shape in [Self.square(130, heads: 4, groups: 2, width: 64), Self.packedShapes[1]] {
+                let inputs = AttentionInputs(shape, .f32, seed: 25)
+                var args = forja_attention_backward_args()
+                args.forward = attentionArgs(shape, .f32)
+                let device = try choice.open().device
+                for op in [FORJA_OP_ATTENTION_FORWARD, FORJA_OP_ATTENTION_BACKWARD] {
+                    let found =
+                        op == FORJA_OP_ATTENTION_FORWARD
+                        ? try Variant.list(op, on: device, &args.forward)
+                        : try Variant.list(op, on: device, &args)
+                    var bits: [String: [UInt8]] = [:]
+                    for variant in found {
+                        let target = Target(
+                            device: choice,
+                            forced: .init(
+                                variable: "FORJA_ATTENTION_VARIANT", value: variant.identifier))
+                        // Every backward pass starts from the default's forward pass.
+                        let bench = Workbench(on: try choice.open())
+                        let call = try AttentionCall(shape, .f32, inputs, at: bench)
+                        try call.runForward()
+                        let got = try target.run { _ in
+                            if op == FORJA_OP_ATTENTION_FORWARD {
+                                try call.runForward()
+                                return try call.out.bytes() + call.lse.bytes()
+                            }
+                            try call.queueBackward(dOut: inputs.dOut)
+                            return try call.gradientBytes()
+                        }
+                        let want = bits[variant.order, default: got]
+                        bits[variant.order] = want
+                        #expect(got == want, "\(variant.identifier) breaks \(variant.order)")
+                    }
+                }
+            }
+        }
+
         @Test("takes any even head width up to 256", arguments: Target.attention, [6, 256])
         func takesAnyEvenHeadWidth(target: Target, width: Int) throws {
             let shape = Self.square(37, heads: 2, groups: 1, width: width)
             try expectForward(shape, .f32, on: target)
             try expectBackward(shape, .f32, on: target)
+        }
+
+        @Test(
+            "matches float64 on matrix units",
+            arguments: Target.matrixUnits(forcing: "FORJA_ATTENTION_VARIANT"))
+        func matchesOnMatrixUnits(target: Target) throws {
+            // A width for each size of tile and one that is no multiple of 8, ragged lengths.
+            for shape in [
+                Self.square(66, heads: 4, groups: 2, width: 64),
+                Self.square(33, heads: 2, groups: 1, width: 80, batch: 2),
+                Self.square(37, heads: 2, groups: 2, width: 256),
+                Self.packed([1, 2, 60, 1], heads: 3, groups: 1, width: 6),
+                Self.packed([40, 64, 33], heads: 2, groups: 1, width: 64),
+            ] {
+                try expectForward(shape, .bf16, on: target)
+                try expectBackward(shape, .bf16, on: target)
+            }
+            let aligned = Self.square(70, heads: 4, groups: 2, width: 64)
+            try expectForward(aligned, .bf16, on: target.aligned)
+            try expectBackward(aligned, .bf16, on: target.aligned)
+            let fused = Self.packed([13, 50], heads: 4, groups: 2, width: 80)
+            try expectForward(fused, .bf16, fused: true, on: target)
+            try expectBackward(fused, .bf16, fused: true, on: target)
+            let cached = AttentionShape(
+                batch: 2, queryLength: 20, keyLength: 96, heads: 4, keyValueHeads: 2, headDim: 64,
+                queryOffset: [5, 66])
+            try expectForward(cached, .bf16, poisonsUnseenKeys: true, on: target)
         }
 
         @Test(
@@ -270,7 +348,8 @@ extension OperationTests {
         }
 
         private func expectBackward(
-            _ shape: AttentionShape, _ storage: Storage, fused: Bool = false, on target: Target,
+            _ shape: AttentionShape, _ storage: Storage, fused: Bool = false,
+            on target: Target,
             sourceLocation: SourceLocation = #_sourceLocation
         ) throws {
             let inputs = AttentionInputs(shape, storage, seed: 23)

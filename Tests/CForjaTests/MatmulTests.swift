@@ -50,6 +50,56 @@ extension OperationTests {
             }
         }
 
+        @Test(
+            "matches float64 in every configuration of every variant", arguments: Target.matmulRows)
+        func matchesInEveryConfiguration(target: Target) throws {
+            for layout in MatmulLayout.allCases {
+                for (m, n, k) in Self.sizes + [(17, 300, 600), (200, 9, 300)] {
+                    try expectProduct(Product(layout: layout, m: m, n: n, k: k), on: target)
+                }
+                var product = Product(layout: layout, m: 70, n: 66, k: 150, batch: 3)
+                (product.input, product.output) = (.bf16, .bf16)
+                (product.alpha, product.accumulates) = (0.5, true)
+                try expectProduct(product, on: target, alone: true)
+            }
+        }
+
+        @Test("has the same bits in every variant of one order", arguments: TestDevice.openCL)
+        func hasSameBitsInOneOrder(choice: TestDevice.Choice) throws {
+            for layout in MatmulLayout.allCases {
+                for (m, n, k) in [(65, 130, 257), (5, 100, 1030), (300, 20, 64), (130, 300, 1)] {
+                    for input in Storage.computing {
+                        var product = Product(layout: layout, m: m, n: n, k: k, input: input)
+                        (product.alpha, product.accumulates) = (0.7, true)
+                        var random = TestRandom(seed: 8)
+                        let a = random.values(m * k, as: input)
+                        let b = random.values(n * k, as: input)
+                        let old = random.values(m * n, as: .f32)
+                        var args = matmulArgs(layout.engineLayout, m: m, n: n, k: k, input)
+                        args.output_dtype = FORJA_DTYPE_F32
+                        let device = try choice.open().device
+                        let found = try Variant.list(FORJA_OP_MATMUL, on: device, &args)
+                        var bits: [String: [UInt8]] = [:]
+                        for variant in found {
+                            let target = Target(
+                                device: choice,
+                                forced: .init(
+                                    variable: "FORJA_MATMUL_VARIANT", value: variant.identifier))
+                            let got = try target.run {
+                                try run(product, at: $0, a: a, b: b, old: old).c.bytes()
+                            }
+                            let want = bits[variant.order, default: got]
+                            bits[variant.order] = want
+                            #expect(
+                                got == want,
+                                "\(variant.identifier) breaks \(variant.order), \(layout) \(m)×\(n)×\(k)"
+                            )
+                        }
+                    }
+                }
+            }
+        }
+
         /// Packed panels hold at most 2048 rows, 4096 columns and 1024 of k at once.
         @Test("matches float64 past the extent of packed panels", arguments: Target.matmul)
         func matchesPastPanels(target: Target) throws {
@@ -70,6 +120,30 @@ extension OperationTests {
                             on: target)
                     }
                 }
+            }
+        }
+
+        @Test(
+            "matches float64 on matrix units",
+            arguments: Target.matrixUnits(forcing: "FORJA_MATMUL_VARIANT"), MatmulLayout.allCases)
+        func matchesOnMatrixUnits(target: Target, layout: MatmulLayout) throws {
+            for (m, n, k) in [(1, 1, 1), (65, 63, 129), (130, 96, 257), (17, 200, 16)] {
+                for output in Storage.computing {
+                    var product = Product(layout: layout, m: m, n: n, k: k, input: .bf16)
+                    product.output = output
+                    product.padding = (3, 5, 7)
+                    try expectProduct(product, on: target)
+                    (product.batch, product.sharesB) = (3, true)
+                    (product.alpha, product.accumulates) = (-0.75, true)
+                    try expectProduct(product, on: target)
+                }
+            }
+            // Rows that start at 16 bytes are read as vectors; their last may be a part.
+            for (m, n, k) in [(64, 64, 64), (72, 136, 200), (13, 70, 50)] {
+                var product = Product(layout: layout, m: m, n: n, k: k, input: .bf16)
+                product.padding = (8 - product.aWidth % 8, 8 - product.bWidth % 8, 0)
+                product.batch = 2
+                try expectProduct(product, on: target.aligned)
             }
         }
 
@@ -193,9 +267,10 @@ extension OperationTests {
 
         @Test("gives the same bits by every tile of ascending k")
         func givesSameBitsByEveryTile() throws {
-            // OpenBLAS and the narrow host paths order their sums as they like; with few rows, so do all.
+            // OpenBLAS, split_k and the host's generic path order their sums as they like; with few
+            // rows, so do all.
             let targets = Target.matmul.filter {
-                !$0.device.isHost || $0.forced == nil || $0.forced?.value == "avx2"
+                $0.forced.map { ["ref", "cpu", "gpu", "avx2"].contains($0.value) } ?? true
             }
             for layout in MatmulLayout.allCases {
                 for accumulates in [false, true] {

@@ -16,3 +16,4 @@
 #include "forja_log_probability.h"
 #include "forja_ops.h"
 #include "forja_optimizer.h"
+#include "forja_tune.h"

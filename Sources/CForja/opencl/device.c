@@ -87,6 +87,9 @@ forja_status forja__opencl_device_open(forja_device *device, const forja__opencl
     cl->clGetDeviceInfo(entry->id, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof work_group, &work_group,
                         NULL);
     opencl->max_work_group = work_group;
+    cl_uint width = 0;
+    cl->clGetDeviceInfo(entry->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof width, &width, NULL);
+    opencl->vector_width = width >= 16 ? 16 : width >= 8 ? 8 : 4;
     opencl->keeps_binaries = keeps_binaries(device->info.platform);
 
     // One context per device: a shared one reserves memory on every device it names.
@@ -114,6 +117,7 @@ void forja__opencl_device_close(forja_device *device) {
     forja__opencl()->clReleaseContext(opencl->context);
     pthread_mutex_destroy(&opencl->program_lock);
     pthread_mutex_destroy(&opencl->launch_lock);
+    free(opencl->tuned);
     free(opencl);
     device->opencl = NULL;
 }
@@ -124,4 +128,8 @@ bool forja__opencl_is_cpu(const forja_device *device) {
 
 uint64_t forja__opencl_max_work_group(const forja_device *device) {
     return device->opencl->max_work_group;
+}
+
+uint32_t forja__opencl_vector_width(const forja_device *device) {
+    return device->opencl->vector_width;
 }

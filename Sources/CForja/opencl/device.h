@@ -19,6 +19,14 @@ typedef struct forja__program forja__program; /// opencl/program.c
 typedef struct forja__kernel forja__kernel;   /// opencl/program.c
 enum { FORJA__KERNEL_BUCKETS = 64 };
 
+/// A choice of a tuning, and room for "name:config".
+enum { FORJA__VARIANT_SIZE = 64 };
+typedef struct forja__tuned {
+    forja_op op;
+    char shape_class[FORJA_SHAPE_CLASS_SIZE];
+    char variant[FORJA__VARIANT_SIZE];
+} forja__tuned;
+
 struct forja__opencl_device {
     cl_platform_id platform;
     cl_device_id id;
@@ -26,8 +34,16 @@ struct forja__opencl_device {
     /// Device, driver and platform with their versions, one per line: part of every cache key.
     char identity[1280];
     uint64_t max_work_group;
+    /// Bit `fragment` is set where that matrix unit passed its probe (opencl/fragment.h).
+    uint32_t matrix_units;
+    uint32_t vector_width;
     /// Program binaries of this device are kept on disk.
     bool keeps_binaries;
+
+    /// What forja_device_force_variant and _set_tuning say (variants.c): "name" or "name:config".
+    char forced[FORJA_OP_COUNT][FORJA__VARIANT_SIZE];
+    forja__tuned *tuned;
+    size_t tuned_count;
 
     /// Guards the two lists, and a build: two threads that want one program wait for one build.
     pthread_mutex_t program_lock;
@@ -47,7 +63,7 @@ forja_status forja__opencl_describe(forja_device_info *out, const forja__opencl_
 forja_status forja__opencl_device_open(forja_device *device, const forja__opencl_entry *entry);
 void forja__opencl_device_close(forja_device *device);
 
-/// Runs the capability probes and sets has_fp16, has_fp64 and has_subgroups. A probe that does not
+/// Runs the capability probes and sets has_fp16, has_fp64, has_subgroups and matrix_units. A probe that does not
 /// compile, run or give the expected number is a missing capability, never an error.
 void forja__opencl_probe(forja_device *device);
 

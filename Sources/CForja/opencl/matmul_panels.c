@@ -14,7 +14,7 @@ enum { BLOCK_M = 2048, BLOCK_N = 4096, BLOCK_K = 1024 };
 enum { PANELS_PER_ITEM = 8, PACK_DEPTH = 256, PANELS_PER_PACK = 4 };
 
 typedef struct blocking {
-    uint32_t vector, tile_m, tile_n;
+    uint32_t tile_m, tile_n;
     uint64_t block_m, block_n, block_k;
     cl_ulong a_place, b_place, sum_place; // in floats from the start of the workspace
     uint64_t total_floats;
@@ -28,11 +28,8 @@ static uint64_t even_block(uint64_t extent, uint64_t limit, uint64_t unit) {
     return round_up(forja__ceil_div(extent, forja__ceil_div(extent, limit)), unit);
 }
 
-static blocking block(const forja_device *device, const forja_matmul_args *args) {
-    blocking b = {.vector = forja__matmul_vector_width(device)};
-    // 24 of 32 registers on AVX-512, 12 of 16 elsewhere.
-    b.tile_m = b.vector == 16 ? 12 : 6;
-    b.tile_n = 2 * b.vector;
+static blocking block(const forja__variant *row, const forja_matmul_args *args) {
+    blocking b = {.tile_m = row->tile.m, .tile_n = row->tile.n};
     b.block_m = even_block(args->m, BLOCK_M, b.tile_m);
     b.block_n = even_block(args->n, BLOCK_N, b.tile_n);
     b.block_k = even_block(args->k, BLOCK_K, 16);
@@ -43,25 +40,35 @@ static blocking block(const forja_device *device, const forja_matmul_args *args)
     return b;
 }
 
-uint64_t forja__matmul_panels_bytes(const forja_device *device, const forja_matmul_args *args) {
-    return block(device, args).total_floats * sizeof(float);
+static uint64_t workspace_bytes(const forja_device *device, const forja__variant *row,
+                                const forja_matmul_args *args) {
+    (void)device;
+    return block(row, args).total_floats * sizeof(float);
+}
+
+/// Vectors as wide as the device's registers, half as wide where a result's rows fit one of them. Of
+/// the rows that have them the table's first is the default: 24 of 32 registers with AVX-512, 12 of
+/// 16 elsewhere.
+static bool suits(const forja_device *device, const forja__variant *row,
+                  const forja_matmul_args *args) {
+    const uint32_t vector = forja__opencl_vector_width(device);
+    return row->tile.n == (args->n <= vector && vector > 4 ? vector : 2 * vector);
 }
 
 typedef struct kernels {
     cl_kernel pack, multiply;
 } kernels;
 
-static forja_status get_kernels(kernels *out, forja_device *device, const forja_matmul_args *args,
-                                const blocking *b) {
-    char options[160];
+static forja_status get_kernels(kernels *out, forja_device *device, const forja__variant *row,
+                                const forja_matmul_args *args) {
+    char options[FORJA__OPTIONS_SIZE];
     snprintf(options, sizeof options,
-             "-DMATMUL_PACK -DVEC=%u -DTILE_M=%u -DPACK_DEPTH=%d -DPANELS_PER_PACK=%d%s",
-             b->vector, b->tile_m, PACK_DEPTH, PANELS_PER_PACK,
+             "-DMATMUL_PACK%s -DPACK_DEPTH=%d -DPANELS_PER_PACK=%d%s", row->options, PACK_DEPTH,
+             PANELS_PER_PACK,
              args->input_dtype == FORJA_DTYPE_BF16 ? " -DSTORAGE_BF16" : "");
     FORJA__TRY(forja__kernel_get(&out->pack, device, FORJA__SOURCE_MATMUL_CPU, options,
                                  "forja_matmul_pack"));
-    snprintf(options, sizeof options,
-             "-DMATMUL_PANELS -DVEC=%u -DTILE_M=%u -DPANELS_PER_ITEM=%d%s", b->vector, b->tile_m,
+    snprintf(options, sizeof options, "-DMATMUL_PANELS%s -DPANELS_PER_ITEM=%d%s", row->options,
              PANELS_PER_ITEM,
              args->output_dtype == FORJA_DTYPE_BF16 ? " -DOUTPUT_BF16" : "");
     return forja__kernel_get(&out->multiply, device, FORJA__SOURCE_MATMUL_CPU, options,
@@ -113,18 +120,22 @@ static forja_status launch_block(forja_queue *queue, const kernels *kernels,
                          FORJA__ARG(a_is_fastest));
 }
 
-forja_status forja__matmul_launch_panels(forja_queue *queue, const forja_matmul_args *args) {
-    blocking b = block(queue->device, args);
+static forja_status launch(forja_queue *queue, const forja__variant *row,
+                           const forja_matmul_args *args) {
+    blocking b = block(row, args);
     kernels kernels;
-    FORJA__TRY(get_kernels(&kernels, queue->device, args, &b));
+    FORJA__TRY(get_kernels(&kernels, queue->device, row, args));
     forja_span workspace = {0};
     FORJA__TRY(forja__queue_workspace(&workspace.buffer, queue, b.total_floats * sizeof(float)));
     bool is_deep = b.block_k < args->k;
     for (uint64_t batch = 0; batch < args->batch_count; batch++)
-        for (uint64_t row = 0; row < args->m; row += b.block_m)
-            for (uint64_t column = 0; column < args->n; column += b.block_n)
+        for (uint64_t m = 0; m < args->m; m += b.block_m)
+            for (uint64_t n = 0; n < args->n; n += b.block_n)
                 for (uint64_t k = 0; k < args->k; k += b.block_k)
-                    FORJA__TRY(launch_block(queue, &kernels, args, &b, workspace, batch, row,
-                                            column, k, column > 0 && !is_deep));
+                    FORJA__TRY(launch_block(queue, &kernels, args, &b, workspace, batch, m, n, k,
+                                            n > 0 && !is_deep));
     return FORJA_OK;
 }
+
+const forja__matmul_family forja__opencl_matmul_panels = {
+    .suits = suits, .launch = launch, .workspace_bytes = workspace_bytes};

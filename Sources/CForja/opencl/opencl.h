@@ -15,9 +15,15 @@ const forja__opencl_api *forja__opencl(void);
 typedef enum forja__source {
     FORJA__SOURCE_MATMUL,
     FORJA__SOURCE_MATMUL_CPU,
+    FORJA__SOURCE_MATMUL_XMX,
+    FORJA__SOURCE_MATMUL_AMD,
     FORJA__SOURCE_ATTENTION,
     FORJA__SOURCE_ATTENTION_CPU,
     FORJA__SOURCE_ATTENTION_GPU,
+    FORJA__SOURCE_ATTENTION_XMX,
+    FORJA__SOURCE_ATTENTION_AMD,
+    FORJA__SOURCE_PROBE_XMX,
+    FORJA__SOURCE_PROBE_AMD,
     FORJA__SOURCE_LOG_PROBABILITY,
     FORJA__SOURCE_EMBEDDING,
     FORJA__SOURCE_RMSNORM,
@@ -35,6 +41,8 @@ typedef enum forja__source {
 /// What launchers choose variants by.
 bool forja__opencl_is_cpu(const forja_device *device);
 uint64_t forja__opencl_max_work_group(const forja_device *device);
+/// Floats in a vector register: 4, 8 or 16.
+uint32_t forja__opencl_vector_width(const forja_device *device);
 
 /// A kernel ready for arguments, built on first use (binary cache on disk, then compiler) and kept for the device's
 /// life. Every source is compiled behind kernels/common.cl (storage_t loads and stores, bf16 and f16 conversion) with

@@ -2,12 +2,11 @@
 #include <stdlib.h>
 
 #include "binary_cache.h"
+#include "fragment.h"
+#include "probe.h"
 #include "program.h"
 
-typedef struct probe {
-    const char *name, *text, *options;
-    float expected;
-} probe;
+typedef forja__probe probe;
 
 // A probe compiles everywhere: where the compiler itself knows nothing of a capability the kernel
 // only gives the wrong number, because some drivers print the errors of a failed build. The
@@ -27,7 +26,7 @@ static const probe fp16 = {
     "#else\n"
     "__kernel void probe(__global float *out) { out[0] = 0.0f; }\n"
     "#endif\n",
-    "-cl-std=CL1.2", 1.001953125f};
+    "-cl-std=CL1.2", 1.001953125f, 1};
 
 static const probe fp64 = {"fp64 probe",
                            "#ifdef cl_khr_fp64\n"
@@ -39,7 +38,7 @@ static const probe fp64 = {"fp64 probe",
                            "#else\n"
                            "__kernel void probe(__global float *out) { out[0] = 0.0f; }\n"
                            "#endif\n",
-                           "-cl-std=CL1.2", 2.0f};
+                           "-cl-std=CL1.2", 2.0f, 1};
 
 static const probe subgroups = {
     "sub-group probe",
@@ -56,7 +55,7 @@ static const probe subgroups = {
     "#else\n"
     "__kernel void probe(__global float *out) { out[0] = 0.0f; }\n"
     "#endif\n",
-    "-cl-std=CL2.0", 2.0f};
+    "-cl-std=CL2.0", 2.0f, 1};
 
 typedef enum answer {
     NO,
@@ -64,7 +63,7 @@ typedef enum answer {
     UNKNOWN, // the probe could not be tried: asked again at the next start
 } answer;
 
-static answer run(forja_device *device, cl_program program, float expected) {
+static answer run(forja_device *device, cl_program program, const probe *probe) {
     const forja__opencl_api *cl = forja__opencl();
     const forja__opencl_device *opencl = device->opencl;
     cl_int code;
@@ -75,14 +74,14 @@ static answer run(forja_device *device, cl_program program, float expected) {
     cl_command_queue queue = cl->clCreateCommandQueue(opencl->context, opencl->id, 0, &code);
     cl_mem memory =
         cl->clCreateBuffer(opencl->context, CL_MEM_READ_WRITE, sizeof value, NULL, &code);
-    const size_t one = 1;
+    const size_t items = probe->work_items;
     bool is_ready = queue && memory &&
                     cl->clEnqueueWriteBuffer(queue, memory, CL_TRUE, 0, sizeof value, &value, 0,
                                              NULL, NULL) == CL_SUCCESS &&
                     cl->clSetKernelArg(kernel, 0, sizeof memory, &memory) == CL_SUCCESS;
     bool is_done = is_ready &&
-                   cl->clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &one, &one, 0, NULL, NULL) ==
-                       CL_SUCCESS &&
+                   cl->clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &items, &items, 0, NULL,
+                                              NULL) == CL_SUCCESS &&
                    cl->clEnqueueReadBuffer(queue, memory, CL_TRUE, 0, sizeof value, &value, 0, NULL,
                                            NULL) == CL_SUCCESS;
     if (memory)
@@ -90,12 +89,12 @@ static answer run(forja_device *device, cl_program program, float expected) {
     if (queue)
         cl->clReleaseCommandQueue(queue);
     cl->clReleaseKernel(kernel);
-    return !is_ready ? UNKNOWN : is_done && value == expected ? YES : NO;
+    return !is_ready ? UNKNOWN : is_done && value == probe->expected ? YES : NO;
 }
 
 /// The answer is cached like a binary: a failing compile would be repeated at every start
 /// otherwise.
-static bool passes(forja_device *device, const probe *probe) {
+bool forja__probe_passes(forja_device *device, const probe *probe) {
     uint8_t key[FORJA__SHA256_BYTES];
     forja__program_key(key, device->opencl, probe->text, probe->name);
     void *bytes;
@@ -111,7 +110,7 @@ static bool passes(forja_device *device, const probe *probe) {
     const cl_int code =
         forja__program_build(&program, &log, device->opencl, probe->text, probe->options);
     if (code == CL_SUCCESS) {
-        answer = run(device, program, probe->expected);
+        answer = run(device, program, probe);
         forja__opencl()->clReleaseProgram(program);
     } else if (code == CL_BUILD_PROGRAM_FAILURE) {
         answer = NO;
@@ -123,7 +122,8 @@ static bool passes(forja_device *device, const probe *probe) {
 }
 
 void forja__opencl_probe(forja_device *device) {
-    device->info.has_fp16 = passes(device, &fp16);
-    device->info.has_fp64 = passes(device, &fp64);
-    device->info.has_subgroups = passes(device, &subgroups);
+    device->info.has_fp16 = forja__probe_passes(device, &fp16);
+    device->info.has_fp64 = forja__probe_passes(device, &fp64);
+    device->info.has_subgroups = forja__probe_passes(device, &subgroups);
+    device->opencl->matrix_units = forja__fragments_probe(device);
 }

@@ -3,10 +3,9 @@
 #include "rows.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "device.h"
+#include "variants.h"
 
 enum {
     CPU_BLOCK = 16384, // elements: hides a work-group's start, is short enough to balance
@@ -16,20 +15,12 @@ enum {
     GPU_BLOCK_VECTORS = 4, // per work-item
 };
 
+/// A wrong FORJA_ROW_KERNELS counts as unset here; forja__rows_kernel, which can fail, refuses it.
 static bool one_item_per_group(const forja_device *device) {
-    const char *form = getenv("FORJA_ROW_KERNELS");
-    if (form && strcmp(form, "item") == 0)
-        return true;
-    if (form && strcmp(form, "group") == 0)
-        return false;
-    return forja__opencl_is_cpu(device);
-}
-
-static uint32_t native_vector_width(const forja_device *device) {
-    cl_uint width = 0;
-    forja__opencl()->clGetDeviceInfo(device->opencl->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT,
-                                     sizeof width, &width, NULL);
-    return width >= 16 ? 16 : width >= 8 ? 8 : 4;
+    const forja__variant *row;
+    return forja__variant_choose(&row, device, FORJA_OP_ROWS, NULL) == FORJA_OK
+               ? strcmp(row->name, "item") == 0
+               : forja__opencl_is_cpu(device);
 }
 
 forja__rows forja__rows_choose(const forja_device *device, forja_dtype dtype, uint64_t width,
@@ -37,7 +28,7 @@ forja__rows forja__rows_choose(const forja_device *device, forja_dtype dtype, ui
     bool bf16 = dtype == FORJA_DTYPE_BF16;
     const uint64_t most = forja__opencl_max_work_group(device);
     if (one_item_per_group(device) || most < 2)
-        return (forja__rows){.lanes = 1, .vec = native_vector_width(device), .bf16 = bf16};
+        return (forja__rows){.lanes = 1, .vec = forja__opencl_vector_width(device), .bf16 = bf16};
     uint32_t vec = GPU_VECTOR_BYTES / (bf16 ? 2 : 4);
     if (alignment % vec != 0 || width % vec != 0)
         vec = 1;
@@ -55,6 +46,8 @@ uint64_t forja__rows_block(forja__rows rows) {
 
 forja_status forja__rows_kernel(cl_kernel *out, forja_device *device, forja__source source,
                                 forja__rows rows, const char *more, const char *kernel_name) {
+    const forja__variant *row;
+    FORJA__TRY(forja__variant_choose(&row, device, FORJA_OP_ROWS, NULL));
     char options[160];
     snprintf(options, sizeof options, "-DLANES=%u -DVEC=%u -DBLOCK=%llu%s%s", rows.lanes, rows.vec,
              (unsigned long long)forja__rows_block(rows), rows.bf16 ? " -DSTORAGE_BF16" : "", more);

@@ -11,7 +11,7 @@ typedef struct forja__rows {
 
 /// The shape for rows of `width` elements. `alignment` is the bitwise or of every offset, width and
 /// stride that a vector load may start at, in elements. FORJA_ROW_KERNELS=item or =group overrides
-/// the device class, for tests.
+/// the device class, for tests (variants.c, FORJA_OP_ROWS).
 forja__rows forja__rows_choose(const forja_device *device, forja_dtype dtype, uint64_t width,
                                uint64_t alignment);
 

@@ -18,9 +18,13 @@ public struct Recipe: Sendable {
 
     /// Reads and checks a recipe file.
     ///
-    /// - Parameter overrides: `key=value`, applied in order.
+    /// - Parameters:
+    ///   - overrides: `key=value`, applied in order.
+    ///   - isSimulated: Allows meshes that this build cannot train on: the cluster simulator can.
     /// - Throws: `.invalidInput` naming key, file, line and remedy; `.inputOutput` when the file cannot be read.
-    public init(contentsOf file: String, overrides: [String] = []) throws(ForjaError) {
+    public init(
+        contentsOf file: String, overrides: [String] = [], isSimulated: Bool = false
+    ) throws(ForjaError) {
         guard let data = FileManager.default.contents(atPath: file) else {
             throw ForjaError(
                 .inputOutput, "the recipe \(file) cannot be read",
@@ -29,12 +33,12 @@ public struct Recipe: Sendable {
         guard let yaml = String(data: data, encoding: .utf8) else {
             throw ForjaError(.invalidInput, "\(file) is not UTF-8", fix: "save it as UTF-8")
         }
-        try self.init(yaml: yaml, file: file, overrides: overrides)
+        try self.init(yaml: yaml, file: file, overrides: overrides, isSimulated: isSimulated)
     }
 
     /// Checks a recipe given as text; relative paths start from the directory of `file`.
     public init(
-        yaml: String, file: String, overrides: [String] = []
+        yaml: String, file: String, overrides: [String] = [], isSimulated: Bool = false
     ) throws(ForjaError) {
         var reader = try RecipeReader(file: file, yaml: yaml)
         for override in overrides { try reader.set(override) }
@@ -46,6 +50,7 @@ public struct Recipe: Sendable {
         }
         self.values = values
         try check()
+        if !isSimulated { try checkMesh() }
     }
 
     // MARK: Values
@@ -90,6 +95,8 @@ public struct Recipe: Sendable {
     public var batchSize: Int { integer("training.batch_size_sequences")! }
     public var sequenceLength: Int { integer("training.sequence_length_tokens")! }
     public var accumulation: Int { integer("training.gradient_accumulation_steps")! }
+    public var dataParallel: Int { integer("parallel.data")! }
+    public var tensorParallel: Int { integer("parallel.tensor")! }
     public var seed: UInt64 { UInt64(integer("training.seed")!) }
     /// Type of activations and of the weights that kernels read.
     public var computeType: DType { DType(rawValue: string("training.dtype")!)! }
@@ -210,6 +217,9 @@ public struct Recipe: Sendable {
                     + place("training.batch_size_sequences"),
                 fix: "lower one, or raise training.gradient_accumulation_steps")
         }
+    }
+
+    private func checkMesh() throws(ForjaError) {
         for path in ["parallel.data", "parallel.tensor"] where integer(path) != 1 {
             throw ForjaError(
                 .unavailable,
