@@ -70,6 +70,17 @@ enum RunManifest {
         }
     }
 
+    /// Seconds that the run had taken when its manifest was last written; 0 without one.
+    static func secondsSpent(in run: RunDirectory) -> Double {
+        struct Stored: Decodable {
+            let seconds: Double
+        }
+        let stored = FileManager.default.contents(atPath: run.file("manifest.json")).flatMap {
+            try? JSONDecoder().decode(Stored.self, from: $0)
+        }
+        return stored?.seconds ?? 0
+    }
+
     static func write(
         to run: RunDirectory, recipe: Recipe, data: TrainingData, engine: TrainingEngine,
         secondsSpent: Double, step: Int

@@ -45,6 +45,7 @@ struct PlanCommand: ParsableCommand {
         let optimizerBytes: Int
         let activationBytes: Int
         let workspaceBytes: Int
+        let samplingBytes: Int
         let communicationBytesPerStep: Int
         let deviceMemoryBytes: Int
         let fits: Bool
@@ -63,6 +64,7 @@ struct PlanCommand: ParsableCommand {
             case optimizerBytes = "optimizer_bytes"
             case activationBytes = "activation_bytes"
             case workspaceBytes = "workspace_bytes"
+            case samplingBytes = "sampling_bytes"
             case communicationBytesPerStep = "communication_bytes_per_step"
             case deviceMemoryBytes = "device_memory_bytes"
         }
@@ -74,10 +76,18 @@ struct PlanCommand: ParsableCommand {
         let configuration = try TrainingData.modelConfiguration(
             for: recipe, observer: ConsoleObserver())
         let queue = try compute.open()
+        let model = LlamaModel(
+            configuration, computeType: recipe.computeType, positions: recipe.sequenceLength)
+        let shape = try TrainingData.stepShape(for: recipe, observer: ConsoleObserver())
         let engine = try TrainingEngine(
-            model: LlamaModel(
-                configuration, computeType: recipe.computeType, positions: recipe.sequenceLength),
-            shape: recipe.stepShape, optimizer: recipe.optimizer, queue: queue)
+            model: model, shape: shape, optimizer: recipe.optimizer, queue: queue)
+        // A prompt has at most as many tokens as bytes.
+        let samplingBytes = try recipe.samplePrompt.map {
+            try Generator(
+                model: model, sequences: 1, capacity: $0.utf8.count + recipe.sampleTokens,
+                queue: queue
+            ).byteCount
+        }
         let device = queue.device.description
         let parameterBytes = { (variables: [Variable]) in variables.reduce(0) { $0 + $1.byteCount }
         }
@@ -85,9 +95,10 @@ struct PlanCommand: ParsableCommand {
         let process = try ProcessMemory.measured(
             for: Rehearsal(
                 computeType: recipe.computeType, headWidth: configuration.headWidth,
-                documentMask: recipe.documentMask, recompute: recipe.stepShape.recompute),
+                documentMask: shape.documentMask, recompute: shape.recompute),
             device: queue.device, options: compute)
-        let peak = engine.plannedByteCount + process.bytes
+        let engineBytes = engine.plannedByteCount + (samplingBytes ?? 0)
+        let peak = engineBytes + process.bytes
         let report = Report(
             parameters: configuration.parameterCount, tokensPerStep: engine.shape.tokensPerStep,
             flopsPerStep: configuration.trainingFlopsPerToken(
@@ -95,15 +106,16 @@ struct PlanCommand: ParsableCommand {
             dispatchedFlopsPerStep: engine.dispatchedFlopsPerStep,
             peakBytes: peak, compilingPeakBytes: peak + process.compilerBytes,
             processBytes: process.bytes, compilerBytes: process.compilerBytes,
-            engineBytes: engine.plannedByteCount,
+            engineBytes: engineBytes,
             weightBytes: engine.model.parameters.reduce(0) {
                 $0 + $1.compute.byteCount
                     + ($1.compute === $1.master ? 0 : $1.master.byteCount)
             }, optimizerBytes: parameterBytes(states),
             activationBytes: engine.scheduler.arenaByteCount,
-            workspaceBytes: engine.scheduler.workspaceByteCount, communicationBytesPerStep: 0,
+            workspaceBytes: engine.scheduler.workspaceByteCount,
+            samplingBytes: samplingBytes ?? 0, communicationBytesPerStep: 0,
             deviceMemoryBytes: device.memoryBytes,
-            fits: engine.plannedByteCount <= device.memoryBytes)
+            fits: engineBytes <= device.memoryBytes)
         if json {
             try Console.json(report)
             return
@@ -117,6 +129,7 @@ struct PlanCommand: ParsableCommand {
             ("optimizer state", megabytes(report.optimizerBytes)),
             ("activations and gradients", megabytes(report.activationBytes)),
             ("workspace", megabytes(report.workspaceBytes)),
+            ("sampling", megabytes(report.samplingBytes)),
             ("engine in all", megabytes(report.engineBytes)),
             ("program and kernels", megabytes(report.processBytes)),
             ("process peak", megabytes(report.peakBytes)),

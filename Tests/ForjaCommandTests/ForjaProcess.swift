@@ -89,6 +89,11 @@ final class ForjaProcess {
         kill(process.processIdentifier, signal)
     }
 
+    var processIdentifier: Int32 { process.processIdentifier }
+
+    /// Standard output so far.
+    var output: String { text(outputPath) }
+
     func wait() throws -> Outcome {
         while process.isRunning {
             try checkPatience()

@@ -100,7 +100,8 @@ public enum RecipeSchema {
             "optimizer.beta2", .number(0...0.999999), default: .number(0.95),
             "Second moment's decay."),
         RecipeKey(
-            "optimizer.epsilon", .number(0...1), default: .number(1e-8), "Added to the root."),
+            "optimizer.epsilon", .number(1e-30...1), default: .number(1e-8),
+            "Added to the root; at 0, weights without a gradient would become NaN."),
         RecipeKey(
             "optimizer.weight_decay", .number(0...10), default: .number(0.1),
             "Decoupled decay, times the learning rate."),
