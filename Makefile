@@ -1,10 +1,6 @@
 # Short commands for people and for CI; the work is in .ci/*.sh. `make help` lists them.
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help deps build quickstart test check oclgrind test-long interop fuzz c-library clean
-=======
-.PHONY: help deps build quickstart test test-runtimes check vendors oclgrind interop c-library clean
->>>>>>> b13a006
+.PHONY: help deps build quickstart test test-runtimes test-long check vendors oclgrind interop fuzz c-library clean
 
 export SWIFT ?= swift
 export PROMPT ?= ROMEO:
