@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "opencl.h"
+#include "attention.h"
 
 typedef enum variant { VARIANT_REF, VARIANT_CPU, VARIANT_GPU } variant;
 
@@ -119,8 +119,9 @@ forja_status forja__opencl_attention_forward(forja_queue *queue, const forja_att
         FORJA__ARG(x.v_row_stride), FORJA__ARG(x.out_row_stride), FORJA__ARG(x.scale));
 }
 
-static forja_status launch_delta(forja_queue *queue, const forja_attention_backward_args *args,
-                                 forja_span delta) {
+forja_status forja__attention_launch_delta(forja_queue *queue,
+                                           const forja_attention_backward_args *args,
+                                           forja_span delta) {
     const forja_attention_args x = args->forward;
     cl_kernel kernel;
     char name[64];
@@ -142,7 +143,7 @@ forja_status forja__opencl_attention_backward(forja_queue *queue,
     FORJA__TRY(forja__queue_workspace(
         &delta.buffer, queue,
         forja__opencl_attention_backward_workspace_bytes(queue->device, args)));
-    FORJA__TRY(launch_delta(queue, args, delta));
+    FORJA__TRY(forja__attention_launch_delta(queue, args, delta));
 
     cl_kernel kernel;
     char name[64];

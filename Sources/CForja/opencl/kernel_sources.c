@@ -63,6 +63,19 @@ static const char cache[] = {
 #embed "../../../kernels/cache.cl" suffix(, )
     0};
 
+static const char nv_mma_ptx[] = {
+#embed "../../../kernels/nv_mma_ptx.cl" suffix(, )
+    0};
+static const char nv_mma_probe[] = {
+#embed "../../../kernels/nv_mma_probe.cl" suffix(, )
+    0};
+static const char matmul_nv_mma[] = {
+#embed "../../../kernels/matmul_nv_mma.cl" suffix(, )
+    0};
+static const char attention_nv_mma[] = {
+#embed "../../../kernels/attention_nv_mma.cl" suffix(, )
+    0};
+
 static const struct {
     const char *name, *text;
 } sources[FORJA__SOURCE_COUNT] = {
@@ -82,6 +95,9 @@ static const struct {
     [FORJA__SOURCE_REDUCE] = {"reduce.cl", reduce},
     [FORJA__SOURCE_ADAMW] = {"adamw.cl", adamw},
     [FORJA__SOURCE_CACHE] = {"cache.cl", cache},
+    [FORJA__SOURCE_NV_MMA_PROBE] = {"nv_mma_probe.cl", nv_mma_probe},
+    [FORJA__SOURCE_MATMUL_NV_MMA] = {"matmul_nv_mma.cl", matmul_nv_mma},
+    [FORJA__SOURCE_ATTENTION_NV_MMA] = {"attention_nv_mma.cl", attention_nv_mma},
 };
 
 /// The override directory; NULL without one.
@@ -124,19 +140,29 @@ static forja_status read_text(char **out, const char *name, const char *embedded
                        "%s could not be read; correct or unset FORJA_KERNELS", path);
 }
 
+/// Whether it stands behind nv_mma_ptx.cl.
+static bool needs_ptx(forja__source source) {
+    return source == FORJA__SOURCE_NV_MMA_PROBE || source == FORJA__SOURCE_MATMUL_NV_MMA ||
+           source == FORJA__SOURCE_ATTENTION_NV_MMA;
+}
+
 forja_status forja__kernel_source(char **out, forja__source source) {
     const char *name = sources[source].name;
-    char *prefix = NULL, *text = NULL;
+    char *prefix = NULL, *ptx = NULL, *text = NULL;
     forja_status status = read_text(&prefix, "common.cl", common);
+    if (status == FORJA_OK && needs_ptx(source))
+        status = read_text(&ptx, "nv_mma_ptx.cl", nv_mma_ptx);
     if (status == FORJA_OK)
         status = read_text(&text, name, sources[source].text);
     if (status == FORJA_OK) {
         // The compiler's log then counts lines as the files do.
-        if (asprintf(out, "#line 1 \"common.cl\"\n%s\n#line 1 \"%s\"\n%s", prefix, name, text) < 0)
+        if (asprintf(out, "#line 1 \"common.cl\"\n%s\n%s%s\n#line 1 \"%s\"\n%s", prefix,
+                     ptx ? "#line 1 \"nv_mma_ptx.cl\"\n" : "", ptx ? ptx : "", name, text) < 0)
             status = forja__fail(FORJA_ERROR_OUT_OF_MEMORY,
                                  "no memory for the text of %s; free memory on the machine", name);
     }
     free(prefix);
+    free(ptx);
     free(text);
     return status;
 }
@@ -151,6 +177,7 @@ static void hash_kernels(void) {
     forja__sha256 hash;
     forja__sha256_start(&hash);
     forja__sha256_add_text(&hash, common);
+    forja__sha256_add_text(&hash, nv_mma_ptx);
     for (int i = 0; i < FORJA__SOURCE_COUNT; i++) {
         forja__sha256_add_text(&hash, sources[i].name);
         forja__sha256_add_text(&hash, sources[i].text);

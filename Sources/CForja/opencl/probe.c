@@ -2,11 +2,13 @@
 #include <stdlib.h>
 
 #include "binary_cache.h"
+#include "kernel_sources.h"
 #include "program.h"
 
 typedef struct probe {
     const char *name, *text, *options;
     float expected;
+    size_t work_items;
 } probe;
 
 // A probe compiles everywhere: where the compiler itself knows nothing of a capability the kernel
@@ -27,7 +29,7 @@ static const probe fp16 = {
     "#else\n"
     "__kernel void probe(__global float *out) { out[0] = 0.0f; }\n"
     "#endif\n",
-    "-cl-std=CL1.2", 1.001953125f};
+    "-cl-std=CL1.2", 1.001953125f, 1};
 
 static const probe fp64 = {"fp64 probe",
                            "#ifdef cl_khr_fp64\n"
@@ -39,7 +41,7 @@ static const probe fp64 = {"fp64 probe",
                            "#else\n"
                            "__kernel void probe(__global float *out) { out[0] = 0.0f; }\n"
                            "#endif\n",
-                           "-cl-std=CL1.2", 2.0f};
+                           "-cl-std=CL1.2", 2.0f, 1};
 
 static const probe subgroups = {
     "sub-group probe",
@@ -56,34 +58,42 @@ static const probe subgroups = {
     "#else\n"
     "__kernel void probe(__global float *out) { out[0] = 0.0f; }\n"
     "#endif\n",
-    "-cl-std=CL2.0", 2.0f};
+    "-cl-std=CL2.0", 2.0f, 1};
 
-static bool runs(forja_device *device, cl_program program, float expected) {
+/// Of cl_nv_device_attribute_query; drivers of other makers refuse the question.
+static bool is_nvidia_8_or_newer(const forja_device *device) {
+    enum { COMPUTE_CAPABILITY_MAJOR_NV = 0x4000 };
+    cl_uint major = 0;
+    return forja__opencl()->clGetDeviceInfo(device->opencl->id, COMPUTE_CAPABILITY_MAJOR_NV,
+                                            sizeof major, &major, NULL) == CL_SUCCESS &&
+           major >= 8;
+}
+
+static bool runs(forja_device *device, cl_program program, const probe *probe) {
     const forja__opencl_api *cl = forja__opencl();
     const forja__opencl_device *opencl = device->opencl;
     cl_int code;
     cl_kernel kernel = cl->clCreateKernel(program, "probe", &code);
     if (code != CL_SUCCESS)
         return false;
-    float value = 1.0f;
+    float value[4] = {1.0f, 1.0f, 1.0f, 1.0f};
     cl_command_queue queue = cl->clCreateCommandQueue(opencl->context, opencl->id, 0, &code);
     cl_mem memory =
         cl->clCreateBuffer(opencl->context, CL_MEM_READ_WRITE, sizeof value, NULL, &code);
-    const size_t one = 1;
     bool is_done = queue && memory &&
-                   cl->clEnqueueWriteBuffer(queue, memory, CL_TRUE, 0, sizeof value, &value, 0,
+                   cl->clEnqueueWriteBuffer(queue, memory, CL_TRUE, 0, sizeof value, value, 0,
                                             NULL, NULL) == CL_SUCCESS &&
                    cl->clSetKernelArg(kernel, 0, sizeof memory, &memory) == CL_SUCCESS &&
-                   cl->clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &one, &one, 0, NULL, NULL) ==
-                       CL_SUCCESS &&
-                   cl->clEnqueueReadBuffer(queue, memory, CL_TRUE, 0, sizeof value, &value, 0, NULL,
+                   cl->clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &probe->work_items,
+                                              &probe->work_items, 0, NULL, NULL) == CL_SUCCESS &&
+                   cl->clEnqueueReadBuffer(queue, memory, CL_TRUE, 0, sizeof value, value, 0, NULL,
                                            NULL) == CL_SUCCESS;
     if (memory)
         cl->clReleaseMemObject(memory);
     if (queue)
         cl->clReleaseCommandQueue(queue);
     cl->clReleaseKernel(kernel);
-    return is_done && value == expected;
+    return is_done && value[0] == probe->expected;
 }
 
 /// The answer is cached like a binary: a failing compile would be repeated at every start
@@ -103,7 +113,7 @@ static bool passes(forja_device *device, const probe *probe) {
     bool answer = false;
     if (forja__program_build(&program, &log, device->opencl, probe->text, probe->options) ==
         CL_SUCCESS) {
-        answer = runs(device, program, probe->expected);
+        answer = runs(device, program, probe);
         forja__opencl()->clReleaseProgram(program);
     }
     free(log);
@@ -111,8 +121,21 @@ static bool passes(forja_device *device, const probe *probe) {
     return answer;
 }
 
+/// The instructions of nv_mma_ptx.cl, by one warp.
+static bool passes_nv_mma(forja_device *device) {
+    char *text;
+    if (!is_nvidia_8_or_newer(device) ||
+        forja__kernel_source(&text, FORJA__SOURCE_NV_MMA_PROBE) != FORJA_OK)
+        return false;
+    const probe nv_mma = {"NVIDIA mma probe", text, "-cl-std=CL1.2", 2.0f, 32};
+    const bool answer = passes(device, &nv_mma);
+    free(text);
+    return answer;
+}
+
 void forja__opencl_probe(forja_device *device) {
     device->info.has_fp16 = passes(device, &fp16);
     device->info.has_fp64 = passes(device, &fp64);
     device->info.has_subgroups = passes(device, &subgroups);
+    device->opencl->has_nv_mma = passes_nv_mma(device);
 }

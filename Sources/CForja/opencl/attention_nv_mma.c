@@ -1,0 +1,112 @@
+// Launches kernels/attention_nv_mma.cl.
+#include <stdio.h>
+
+#include "attention.h"
+#include "nv_mma.h"
+
+/// Whether every row starts on a cell of 8 elements.
+static bool is_aligned(forja_span span, uint64_t row_stride) {
+    return (span.offset | row_stride) % 8 == 0;
+}
+
+bool forja__attention_forward_nv_mma_runs(const forja_device *device,
+                                          const forja_attention_args *args,
+                                          const forja__attention_nv_mma_tile *tile) {
+    return forja__opencl_has_nv_mma(device) && args->dtype == FORJA_DTYPE_BF16 &&
+           forja__attention_nv_mma_tile_fits(tile, args->head_dim) &&
+           is_aligned(args->q, args->q_row_stride) && is_aligned(args->k, args->k_row_stride) &&
+           is_aligned(args->v, args->v_row_stride) && is_aligned(args->out, args->out_row_stride);
+}
+
+bool forja__attention_backward_nv_mma_runs(const forja_device *device,
+                                           const forja_attention_backward_args *args,
+                                           const forja__attention_nv_mma_tile *tile) {
+    return forja__attention_forward_nv_mma_runs(device, &args->forward, tile) &&
+           is_aligned(args->d_out, args->forward.out_row_stride) &&
+           is_aligned(args->dq, args->dq_row_stride) && is_aligned(args->dk, args->dk_row_stride) &&
+           is_aligned(args->dv, args->dv_row_stride);
+}
+
+uint64_t forja__attention_forward_nv_mma_workspace_bytes(const forja_device *device,
+                                                         const forja_attention_args *args) {
+    (void)device, (void)args;
+    return 0;
+}
+
+uint64_t
+forja__attention_backward_nv_mma_workspace_bytes(const forja_device *device,
+                                                 const forja_attention_backward_args *args) {
+    (void)device;
+    return forja__product(forja__product(args->forward.batch, args->forward.heads),
+                          forja__product(args->forward.query_length, sizeof(float)));
+}
+
+typedef struct prepared {
+    cl_kernel kernel;
+    char name[64];
+    size_t global[3], local[3];
+} prepared;
+
+/// The kernel of `part`, and its groups: blocks of `rows` rows (or keys) of `heads` heads.
+static forja_status prepare(prepared *out, forja_queue *queue, const forja_attention_args *args,
+                            const forja__attention_nv_mma_tile *tile, const char *part,
+                            const char *pass, uint32_t rows, uint32_t heads) {
+    char options[FORJA__NV_MMA_OPTION_BYTES];
+    forja__attention_nv_mma_options(options, tile, part, args->head_dim);
+    snprintf(out->name, sizeof out->name, "forja_attention_%s_nv_mma", pass);
+    const size_t block = 16 * tile->warps, items = forja__attention_nv_mma_work_items(tile);
+    out->local[0] = items;
+    out->local[1] = out->local[2] = 1;
+    out->global[0] = (rows + block - 1) / block * items;
+    out->global[1] = heads;
+    out->global[2] = args->batch;
+    return forja__kernel_get(&out->kernel, queue->device, FORJA__SOURCE_ATTENTION_NV_MMA, options,
+                             out->name);
+}
+
+forja_status forja__attention_forward_launch_nv_mma(forja_queue *queue,
+                                                    const forja_attention_args *args,
+                                                    const forja__attention_nv_mma_tile *tile) {
+    const forja_attention_args x = *args;
+    prepared p;
+    FORJA__TRY(prepare(&p, queue, &x, tile, "FORWARD", "forward", x.query_length, x.heads));
+    return FORJA__LAUNCH(
+        queue, p.kernel, p.name, 3, p.global, p.local, FORJA__ARG_SPAN(x.q), FORJA__ARG_SPAN(x.k),
+        FORJA__ARG_SPAN(x.v), FORJA__ARG_SPAN(x.out), FORJA__ARG_SPAN(x.lse),
+        FORJA__ARG_SPAN(x.document_start), FORJA__ARG_SPAN(x.query_offset),
+        FORJA__ARG(x.query_length), FORJA__ARG(x.key_length), FORJA__ARG(x.heads),
+        FORJA__ARG(x.key_value_heads), FORJA__ARG(x.q_row_stride), FORJA__ARG(x.k_row_stride),
+        FORJA__ARG(x.v_row_stride), FORJA__ARG(x.out_row_stride), FORJA__ARG(x.scale));
+}
+
+forja_status forja__attention_backward_launch_nv_mma(forja_queue *queue,
+                                                     const forja_attention_backward_args *args,
+                                                     const forja__attention_nv_mma_tile *tile) {
+    const forja_attention_args x = args->forward;
+    const forja_attention_backward_args y = *args;
+    forja_span delta = {NULL, 0};
+    FORJA__TRY(forja__queue_workspace(
+        &delta.buffer, queue,
+        forja__attention_backward_nv_mma_workspace_bytes(queue->device, args)));
+    FORJA__TRY(forja__attention_launch_delta(queue, args, delta));
+
+    prepared p;
+    FORJA__TRY(prepare(&p, queue, &x, tile, "DQ", "dq", x.query_length, x.heads));
+    FORJA__TRY(FORJA__LAUNCH(
+        queue, p.kernel, p.name, 3, p.global, p.local, FORJA__ARG_SPAN(x.q), FORJA__ARG_SPAN(x.k),
+        FORJA__ARG_SPAN(x.v), FORJA__ARG_SPAN(y.d_out), FORJA__ARG_SPAN(x.lse),
+        FORJA__ARG_SPAN(delta), FORJA__ARG_SPAN(x.document_start), FORJA__ARG_SPAN(y.dq),
+        FORJA__ARG(x.query_length), FORJA__ARG(x.heads), FORJA__ARG(x.key_value_heads),
+        FORJA__ARG(x.q_row_stride), FORJA__ARG(x.k_row_stride), FORJA__ARG(x.v_row_stride),
+        FORJA__ARG(x.out_row_stride), FORJA__ARG(y.dq_row_stride), FORJA__ARG(x.scale)));
+
+    FORJA__TRY(prepare(&p, queue, &x, tile, "DKV", "dkv", x.query_length, x.key_value_heads));
+    return FORJA__LAUNCH(
+        queue, p.kernel, p.name, 3, p.global, p.local, FORJA__ARG_SPAN(x.q), FORJA__ARG_SPAN(x.k),
+        FORJA__ARG_SPAN(x.v), FORJA__ARG_SPAN(y.d_out), FORJA__ARG_SPAN(x.lse),
+        FORJA__ARG_SPAN(delta), FORJA__ARG_SPAN(x.document_start), FORJA__ARG_SPAN(y.dk),
+        FORJA__ARG_SPAN(y.dv), FORJA__ARG(x.query_length), FORJA__ARG(x.heads),
+        FORJA__ARG(x.key_value_heads), FORJA__ARG(x.q_row_stride), FORJA__ARG(x.k_row_stride),
+        FORJA__ARG(x.v_row_stride), FORJA__ARG(x.out_row_stride), FORJA__ARG(y.dk_row_stride),
+        FORJA__ARG(y.dv_row_stride), FORJA__ARG(x.scale));
+}
