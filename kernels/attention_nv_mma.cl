@@ -4,9 +4,9 @@
 //   arXiv:2307.08691
 //
 // A warp owns 16 rows (in the gradient of K and V 16 keys) and all D columns of its result in
-// registers. Scores never touch memory: the C fragments of S are, rounded to bf16, the A fragments of
-// the next product. Probabilities and score gradients are rounded there, as the tensor cores need;
-// sums of probabilities are not.
+// registers. Scores never touch memory: the C fragments of S are, rounded to bf16, the A fragments
+// of the next product. Probabilities and score gradients are rounded there, as the tensor cores
+// need; sums of probabilities are not.
 //
 // Behind nv_mma_ptx.cl. One program holds one part; the host picks it with -DATTENTION_<PART>:
 // FORWARD, DQ or DKV. Compared with float64 by Tests/NvidiaEmulation. Twin: cpu/attention.c.
@@ -165,7 +165,8 @@ forja_attention_forward_nv_mma(
     copy_commit();
     int least, greatest;
     range_of_first(&least, &greatest, document_start, rows, lane);
-    // Keys from first[r] to last[r] are visible to rows line[0] = g and line[1] = g + 8 of the warp.
+    // Keys from first[r] to last[r] are visible to rows line[0] = g and line[1] = g + 8 of the
+    // warp.
     uint line[2], first[2], last[2];
     UNROLL for (int r = 0; r < 2; r++) {
         line[r] = 16 * warp + lane / 4 + 8 * r;
@@ -348,8 +349,8 @@ __kernel __attribute__((reqd_work_group_size(WORK_ITEMS, 1, 1))) void forja_atte
 #endif
 
 #ifdef ATTENTION_DKV
-// The walk over query heads and tiles of rows: 32 tiles at a time are looked at for rows that see one
-// of the group's keys, so that documents cost no more than their own length.
+// The walk over query heads and tiles of rows: 32 tiles at a time are looked at for rows that see
+// one of the group's keys, so that documents cost no more than their own length.
 typedef struct walk {
     uint h, tile; // the present head and tile
     uint chunk;   // the first of the 32 tiles looked at
@@ -382,8 +383,9 @@ static inline bool advance(walk *w, __global const int *document_start, uint fir
     return true;
 }
 
-// forja_attention_dkv_nv_mma: K and V stay in local memory, beside two stages of (Q, dO) tiles. Works on
-// the transposed scores, so that keys are rows: Sᵀ = K·Qᵀ, dPᵀ = V·dOᵀ, dV += Pᵀ·dO, dK += dSᵀ·Q.
+// forja_attention_dkv_nv_mma: K and V stay in local memory, beside two stages of (Q, dO) tiles. It
+// works on the transposed scores, so that keys are rows:
+//   Sᵀ = K·Qᵀ, dPᵀ = V·dOᵀ, dV += Pᵀ·dO, dK += dSᵀ·Q
 //
 // Launch    global (WORK_ITEMS · ⌈S/BLOCK⌉, G, B), local (WORK_ITEMS, 1, 1), S = T
 // Order     the heads of the group one after another, rows ascending

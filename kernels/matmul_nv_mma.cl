@@ -1,14 +1,15 @@
 // Matrix product on NVIDIA's tensor cores: bf16 operands, float32 sums. C as in matmul.cl.
 //
 // A work-group multiplies BLOCK_M × BLOCK_K by BLOCK_K × BLOCK_N a round; STAGES rounds share local
-// memory, so that the tiles of the STAGES - 1 rounds ahead travel (cp.async) while one is multiplied.
-// Each warp owns WARP_M × WARP_N of C in registers. An element's k are added 16 at a time, ascending.
+// memory, so that the tiles of the STAGES - 1 rounds ahead travel (cp.async) while one is
+// multiplied. Each warp owns WARP_M × WARP_N of C in registers. An element's k are added 16 at a
+// time, ascending.
 //
 // Behind nv_mma_ptx.cl, where words, fragments and the layout of local memory are explained.
 // Compared with float64 by Tests/NvidiaEmulation. Twin: cpu/matmul.c. Launcher:
 // opencl/matmul_nv_mma.c.
 
-// Tunables; the table of those in use is in opencl/matmul_nv_mma.c.
+// Tunables; the table of those in use is in opencl/nv_mma_options.c.
 #ifndef BLOCK_M
 #define BLOCK_M 128
 #define BLOCK_N 128
@@ -17,9 +18,9 @@
 #define WARPS_M 2  // warps over the rows of a block
 #define WARPS_N 2  // and over its columns
 #endif
-// How the operands lie: A_K_MAJOR is A[K,M], B_K_MAJOR is B[K,N]. ALIGNED: offsets, strides and steps
-// of A and B are multiples of a cell; else elements are copied one by one. PAIRS: those of C are
-// even.
+// How the operands lie: A_K_MAJOR is A[K,M], B_K_MAJOR is B[K,N]. ALIGNED: offsets, strides and
+// steps of A and B are multiples of a cell; else elements are copied one by one. PAIRS: those of C
+// are even.
 #ifndef ALIGNED
 #define A_K_MAJOR 0
 #define B_K_MAJOR 0
@@ -84,8 +85,8 @@ static inline void copy_tile(uint tile, __global const ushort *x, ulong stride, 
     }
 }
 
-// Where a lane loads fragments of A from row `row` on, and of B from column `column` on, of the first
-// stage.
+// Where a lane loads fragments of A from row `row` on, and of B from column `column` on, of the
+// first stage.
 static inline uint a_place_at(uint tile, uint row, uint lane) {
     return A_K_MAJOR ? further(cells_first(tile, A_CELLS, lane), 0, row / CELL, A_CELLS)
                      : further(lines_first(tile, A_CELLS, lane), row, 0, A_CELLS);
@@ -158,8 +159,8 @@ static inline void store_pair(__global output_t *c, ulong place, int count, floa
 //
 // Launch    global (WORK_ITEMS · ⌈M/BLOCK_M⌉ · ⌈N/BLOCK_N⌉, batch), local (WORK_ITEMS, 1)
 // Tail      any M, N, K ≥ 1: tiles are padded with zeros, stores are masked
-// Barriers  one a round: behind it the round's tiles are complete, and the stage of the round before
-//           has been read by every warp and may be filled
+// Barriers  one a round: behind it the round's tiles are complete, and the stage of the round
+//           before has been read by every warp and may be filled
 __kernel __attribute__((reqd_work_group_size(WORK_ITEMS, 1, 1))) void forja_matmul_nv_mma(
     __global const ushort *a, ulong a_offset, ulong a_stride, ulong a_batch,
     __global const ushort *b, ulong b_offset, ulong b_stride, ulong b_batch,

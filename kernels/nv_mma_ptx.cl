@@ -6,7 +6,8 @@
 //           g = lane / 4, t = lane % 4
 //           cell: 16 bytes, 8 bf16, the unit in which tiles lie in local memory
 //           matrix: 8 × 8 bf16, one cell a row
-// Fragments of one product of 16 × 16 by 16 × 8, each register two bf16, the lower k in the low half:
+// Fragments of one product of 16 × 16 by 16 × 8, each register two bf16, the lower k in the low
+// half:
 //           A[16,16]  (g, 2t) (g + 8, 2t) (g, 2t + 8) (g + 8, 2t + 8)
 //           B[16,8]   (k = 2t, n = g) (k = 2t + 8, n = g)
 //           C[16,8]   f32 (g, 2t) (g, 2t + 1) (g + 8, 2t) (g + 8, 2t + 1)
@@ -31,7 +32,8 @@ uint emulated_ballot(int predicate);
 #define COPY_WAIT(groups_left) emulated_copy_wait(groups_left)
 #else
 #define PTX __asm__ volatile
-// Until at most `groups_left` (a constant) of the groups this work-item has committed are under way.
+// Until at most `groups_left` (a constant) of the groups this work-item has committed are under
+// way.
 #define COPY_WAIT(groups_left) \
     PTX("cp.async.wait_group %0;" ::"n"(groups_left) : "memory")
 #endif
@@ -79,8 +81,8 @@ static inline void store_cell(uint to, uint4 x) {
 #endif
 }
 
-// Four matrices; row r of matrix i is the cell that lane 8i + r names. out[i] is (g, 2t), (g, 2t + 1)
-// of matrix i.
+// Four matrices; row r of matrix i is the cell that lane 8i + r names. out[i] is (g, 2t), (g, 2t +
+// 1) of matrix i.
 static inline void load_matrices(uint out[4], uint cell) {
 #ifdef NV_EMULATED
     emulated_load_matrices(out, cell, 0);
@@ -104,9 +106,9 @@ static inline void load_matrices_transposed(uint out[4], uint cell) {
 #endif
 }
 
-// Which cell of the first 16 lines × 2 cells of a tile a lane names. LINES_FIRST fills A from [m, k]
-// and, transposed, two B from [k, n]; CELLS_FIRST fills two B from [n, k] and, transposed, A from
-// [k, m]. `tile` is on a multiple of 128.
+// Which cell of the first 16 lines × 2 cells of a tile a lane names. LINES_FIRST fills A from [m,
+// k] and, transposed, two B from [k, n]; CELLS_FIRST fills two B from [n, k] and, transposed, A
+// from [k, m]. `tile` is on a multiple of 128.
 static inline uint lines_first(uint tile, uint cells, uint lane) {
     return cell_address(tile, lane & 15, lane >> 4, cells);
 }
@@ -114,8 +116,8 @@ static inline uint cells_first(uint tile, uint cells, uint lane) {
     return cell_address(tile, (lane & 7) | (lane >> 1 & 8), lane >> 3 & 1, cells);
 }
 
-// The same `line` lines (a multiple of 16) and `cell` cells (even) further: the permutation is an XOR
-// of address bits that lines do not reach. With constants this is one instruction, or none.
+// The same `line` lines (a multiple of 16) and `cell` cells (even) further: the permutation is an
+// XOR of address bits that lines do not reach. With constants this is one instruction, or none.
 static inline uint further(uint place, uint line, uint cell, uint cells) {
     const uint turned = cells % 8 == 0 ? cell & 7 : cell & 3;
     return (place ^ turned * CELL_BYTES) + (line * cells + cell - turned) * CELL_BYTES;

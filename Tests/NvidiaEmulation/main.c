@@ -38,7 +38,7 @@ void expect_near(const char *what, size_t place, double value, double expected, 
 void expect_same(const char *what, const void *a, const void *b, size_t bytes) {
     comparison_count++;
     if (memcmp(a, b, bytes) != 0 && failure_count++ < 20)
-        fprintf(stderr, "error: %s: the results depend on the order of warps and copies\n", what);
+        fprintf(stderr, "error: %s: bytes differ that must not\n", what);
 }
 
 void K_nv_mma_probe(float *out);

@@ -13,7 +13,8 @@ float next_random(uint64_t *seed);
 
 /// Counts the comparison; prints and counts a failure unless |value − expected| ≤ bound. NaN fails.
 void expect_near(const char *what, size_t place, double value, double expected, double bound);
-/// Counts a failure unless the bytes are the same.
+/// Counts a failure unless the bytes are the same: of two orders of warps and copies, of two tiles,
+/// of padding before and after.
 void expect_same(const char *what, const void *a, const void *b, size_t bytes);
 extern size_t comparison_count, failure_count;
 
