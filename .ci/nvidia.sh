@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# The NVIDIA kernels (kernels/*_nv_mma.cl) without a GPU, every variant the launchers can ask for:
+# The NVIDIA kernels (kernels/*_nv_*.cl) without a GPU, every variant the launchers can ask for:
 # 1. run on the CPU by Tests/NvidiaEmulation, warp by warp, and compared with float64;
 # 2. compiled to PTX as the driver would, assembled for three architectures: no spills, at most 48 KB
-#    of local memory, and registers as recorded in docs/nvidia-ptx.md.
-# usage: nvidia.sh [--update]     --update rewrites the table
+#    of local memory, and registers as recorded in docs/nvidia-ptx.md. Those that need sm_90a, which
+#    drivers do not compile for, make up kernels/matmul_nv_wgmma.ptx, as recorded too.
+# usage: nvidia.sh [--update]     --update rewrites both
 source "$(dirname "$0")/common.sh"
 
 architectures="sm_80 sm_89 sm_90"
 assembler_package="nvidia-cuda-nvcc-cu12==12.9.86"
 table=docs/nvidia-ptx.md
+module=kernels/matmul_nv_wgmma.ptx
 work=.build/nvidia
 mkdir -p "$work"
 
@@ -32,7 +34,10 @@ clang-19 -std=gnu2x -Wall -Wextra -Werror -ISources/CForja/include \
 "$work/list" options >"$work/variants"
 "$work/list" calls >"$work/variants.inc"
 for source in $(cut -d ' ' -f 2 "$work/variants" | sort -u); do
-    cat kernels/common.cl kernels/nv_mma_ptx.cl "kernels/$source" >"$work/$source"
+    shared="kernels/common.cl kernels/nv_mma_ptx.cl"
+    if [ "$source" = matmul_nv_wgmma.cl ]; then shared+=" kernels/matmul_nv_mma.cl"; fi
+    # shellcheck disable=SC2086  # files are words
+    cat $shared "kernels/$source" >"$work/$source"
 done
 
 # ── 1. On the CPU ────────────────────────────────────────────────────────────────────────────────
@@ -68,8 +73,12 @@ fi
 # A row of the table: what ptxas says of one variant on every architecture.
 assemble() {
     read -r symbol source kernel options <<<"$1"
-    local row="| $symbol" local_bytes="" architecture report
-    for architecture in $architectures; do
+    local row="| $symbol" local_bytes="" architecture report targets=$architectures
+    if [ "$source" = matmul_nv_wgmma.cl ]; then
+        targets=sm_90a
+        options+=" -D$kernel=forja_$symbol" # they share a module
+    fi
+    for architecture in $targets; do
         # The operating system "nvcl" is the driver's own OpenCL; the library is built for another,
         # which the linker mentions. Inlined arithmetic is all that is taken from it.
         # shellcheck disable=SC2086
@@ -96,7 +105,7 @@ assemble() {
 export -f assemble
 export architectures assembler library
 say "NVIDIA kernels to PTX and machine code"
-rm -rf "$work/ptx"
+rm -rf "$work/ptx" "$work/module.ptx"
 mkdir -p "$work/ptx"
 grep -v 'bf16.*_unaligned ' "$work/variants" >"$work/assembled" # the same loads, another store
 xargs -a "$work/assembled" -d '\n' -P "$(getconf _NPROCESSORS_ONLN)" -I{} \
@@ -113,13 +122,27 @@ HEAD
     echo
     echo "| variant | ${architectures// / registers | } registers | local bytes |"
     echo "|---|$(printf -- '---:|%.0s' $architectures)---:|"
-    sort "$work/rows"
+    sort "$work/rows" | grep -v wgmma
+    echo
+    echo "| variant | sm_90a registers | local bytes |"
+    echo "|---|---:|---:|"
+    sort "$work/rows" | grep wgmma
 } >"$work/table.md"
+
+# One module of all wgmma kernels: one header, no comments.
+for part in "$work"/ptx/*wgmma*.sm_90a.ptx; do
+    if [ -e "$work/module.ptx" ]; then sed '1,/^\.address_size/d' "$part"; else cat "$part"; fi |
+        sed -E '/^[[:space:]]*(\/\/|$)/d; s/[[:space:]]+\/\/.*//' >"$work/part.ptx"
+    cat "$work/part.ptx" >>"$work/module.ptx"
+done
+"$assembler" -arch=sm_90a "$work/module.ptx" -o /dev/null
+
 if [ "${1:-}" = --update ]; then
     cp "$work/table.md" "$table"
-    say "$table is rewritten"
-elif ! diff -u "$table" "$work/table.md"; then
-    die "registers or local memory differ from $table" \
-        "if the change is meant, run .ci/nvidia.sh --update and commit the table"
+    cp "$work/module.ptx" "$module"
+    say "$table and $module are rewritten"
+elif ! diff -u "$table" "$work/table.md" || ! cmp "$module" "$work/module.ptx"; then
+    die "registers or local memory differ from $table, or PTX from $module" \
+        "if the change is meant, run .ci/nvidia.sh --update and commit both"
 fi
-say "$(wc -l <"$work/rows") variants assembled for $architectures: no spills"
+say "$(wc -l <"$work/rows") variants assembled: no spills"

@@ -155,6 +155,23 @@ static inline void store_pair(__global output_t *c, ulong place, int count, floa
 #endif
 }
 
+// Where the group's block of C starts.
+typedef struct block {
+    ulong row, column;
+} block;
+
+static inline block block_of_group(ulong rows, ulong columns) {
+    const uint block_rows = (uint)((rows + BLOCK_M - 1) / BLOCK_M);
+    const uint block_columns = (uint)((columns + BLOCK_N - 1) / BLOCK_N);
+    const uint group = get_group_id(0), panel = group / (PANEL_ROWS * block_columns);
+    const uint panel_rows = min((uint)PANEL_ROWS, block_rows - panel * PANEL_ROWS);
+    const uint in_panel = group - panel * PANEL_ROWS * block_columns;
+    const block b = {(ulong)(panel * PANEL_ROWS + in_panel % panel_rows) * BLOCK_M,
+                     (ulong)(in_panel / panel_rows) * BLOCK_N};
+    return b;
+}
+
+#ifndef MATMUL_WGMMA
 // forja_matmul_nv_mma
 //
 // Launch    global (WORK_ITEMS · ⌈M/BLOCK_M⌉ · ⌈N/BLOCK_N⌉, batch), local (WORK_ITEMS, 1)
@@ -170,13 +187,8 @@ __kernel __attribute__((reqd_work_group_size(WORK_ITEMS, 1, 1))) void forja_matm
     const uint local_start = local_address(stages);
     const uint item = get_local_id(0), lane = item % LANES_OF_WARP, warp = item / LANES_OF_WARP;
     const uint warp_row = warp / WARPS_N * WARP_M, warp_column = warp % WARPS_N * WARP_N;
-    const uint block_rows = (uint)((rows + BLOCK_M - 1) / BLOCK_M);
-    const uint block_columns = (uint)((columns + BLOCK_N - 1) / BLOCK_N);
-    const uint group = get_group_id(0), panel = group / (PANEL_ROWS * block_columns);
-    const uint panel_rows = min((uint)PANEL_ROWS, block_rows - panel * PANEL_ROWS);
-    const uint in_panel = group - panel * PANEL_ROWS * block_columns;
-    const ulong row = (ulong)(panel * PANEL_ROWS + in_panel % panel_rows) * BLOCK_M;
-    const ulong column = (ulong)(in_panel / panel_rows) * BLOCK_N;
+    const block place = block_of_group(rows, columns);
+    const ulong row = place.row, column = place.column;
     const ulong batch = get_group_id(1);
     a += a_offset + batch * a_batch;
     b += b_offset + batch * b_batch;
@@ -256,3 +268,4 @@ __kernel __attribute__((reqd_work_group_size(WORK_ITEMS, 1, 1))) void forja_matm
             }
         }
 }
+#endif

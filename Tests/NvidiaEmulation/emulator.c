@@ -27,11 +27,13 @@ typedef enum stop {
     STOP_MULTIPLY,
     STOP_EXCHANGE,
     STOP_BALLOT,
+    STOP_WARPGROUP_MULTIPLY,
+    STOP_WARPGROUP_WAIT,
 } stop;
 
 static const char *const stop_names[] = {
-    "nothing",  "the end", "a barrier", "a copy",           "a store",
-    "ldmatrix", "mma",     "shfl.sync", "vote.sync.ballot",
+    "nothing", "the end",   "a barrier",        "a copy", "a store",          "ldmatrix",
+    "mma",     "shfl.sync", "vote.sync.ballot", "wgmma",  "wgmma.wait_group",
 };
 
 typedef struct copy {
@@ -54,6 +56,8 @@ typedef struct work_item {
     uint32_t *out;
     const void *from;
     int flag;
+    uint64_t descriptors[2];
+    bool is_k_major[2];
     /// Copies not yet waited for.
     copy copies[MAX_COPIES];
     uint32_t copy_count, group_count;
@@ -124,15 +128,19 @@ typedef struct word {
     int32_t writer, copier; /// work-items
     int32_t reader;         /// a work-item or A_WARP
     uint32_t written, read; /// epochs; 0 is never
+    uint32_t unfinished;    /// reads by wgmma that nobody has waited for
+    bool is_fenced;         /// what was written is visible to wgmma
 } word;
 
 static word words[WORDS];
-static uint32_t epoch; // counts barriers of a group
+static uint32_t epoch;  // counts barriers of a group
+static uint32_t lowest; // address written in a group
 
 static void forget_local_memory(void) {
     for (uint32_t i = 0; i < WORDS; i++)
-        words[i] = (word){NOBODY, NOBODY, NOBODY, 0, 0};
+        words[i] = (word){NOBODY, NOBODY, NOBODY, 0, 0, 0, false};
     epoch = 1;
+    lowest = UINT32_MAX;
 }
 
 static word *word_at(uint32_t address, uint32_t item) {
@@ -150,6 +158,8 @@ static void check_write(uint32_t address, uint32_t item) {
         if (w->written == epoch && w->writer != (int32_t)item)
             fail(item, "writes %#x, which work-item %d wrote since the last barrier", address,
                  w->writer);
+        if (w->unfinished != 0)
+            fail(item, "writes %#x, which wgmma may still read", address);
         if (w->read == epoch && w->reader != (int32_t)item)
             fail(item, "writes %#x, which was read since the last barrier", address);
     }
@@ -157,8 +167,11 @@ static void check_write(uint32_t address, uint32_t item) {
 
 static void note_write(uint32_t address, uint32_t item) {
     word *w = word_at(address, item);
+    if (address < lowest)
+        lowest = address;
     for (int i = 0; i < 4; i++, w++) {
         w->copier = NOBODY;
+        w->is_fenced = false;
         w->writer = (int32_t)item;
         w->written = epoch;
     }
@@ -294,6 +307,112 @@ static void ballot(uint32_t first) {
         items[first + lane].values[1] = lanes;
 }
 
+// ── wgmma: the warp's 16 of 64 rows; the operands are read from local memory at any time until a
+// wait ─
+
+enum { MAX_PRODUCTS = 8, WARPGROUP_N = 128 };
+
+typedef struct product {
+    uint64_t descriptors[2]; /// of A and B
+    bool is_k_major[2];
+} product;
+
+static product products[MAX_WORK_ITEMS / LANES][MAX_PRODUCTS]; // not waited for, of each warp
+static uint32_t product_counts[MAX_WORK_ITEMS / LANES];
+
+/// Where the element at (line, k) of an operand lies: "Matrix descriptor" and "Strides" in the PTX
+/// ISA's section on wgmma. Swizzles 1 (lines of 128 bytes) and 2 (64 bytes) permute cells by XOR.
+static uint32_t element_address(uint64_t descriptor, bool is_k_major, uint32_t line, uint32_t k) {
+    const uint32_t start = (uint32_t)(descriptor & 0x3fff) << 4;
+    const uint32_t leading = (uint32_t)(descriptor >> 16 & 0x3fff) << 4;
+    const uint32_t stride = (uint32_t)(descriptor >> 32 & 0x3fff) << 4;
+    const uint32_t swizzle = (uint32_t)(descriptor >> 62), line_bytes = swizzle == 1 ? 128 : 64;
+    // Descriptors hold 18 bits of an address.
+    uint32_t address = (lowest & ~0x3ffffu) | start;
+    if (address < lowest)
+        address += 0x40000;
+    address += is_k_major
+                   ? line / 64 * leading + k / 8 * stride + k % 8 * line_bytes + line % 64 * 2
+                   : line / 8 * stride + line % 8 * line_bytes + k * 2;
+    return address ^ (address >> 3 & (line_bytes - 16));
+}
+
+/// An element of A (operand 0, row of the warp's 16) or of B (operand 1).
+static uint32_t operand_address(const product *x, uint32_t warp, int operand, uint32_t line,
+                                uint32_t k) {
+    return element_address(x->descriptors[operand], x->is_k_major[operand],
+                           operand == 0 ? warp % 4 * 16 + line : line, k);
+}
+
+static double operand_value(const product *x, uint32_t warp, int operand, uint32_t line,
+                            uint32_t k) {
+    return widened(*(const uint16_t *)local(operand_address(x, warp, operand, line, k)), 0);
+}
+
+/// Marks what the product reads, or, when it is done, no longer reads.
+static void mark_operands(const product *x, uint32_t warp, int change) {
+    for (int operand = 0; operand < 2; operand++)
+        for (uint32_t line = 0; line < (operand == 0 ? 16 : WARPGROUP_N); line++)
+            for (uint32_t k = 0; k < 16; k++) {
+                const uint32_t address = operand_address(x, warp, operand, line, k);
+                word *w = &words[address / 4 % WORDS];
+                if (change > 0 && w->copier != NOBODY)
+                    fail(warp * LANES, "wgmma reads %#x, which is still being copied", address);
+                if (change > 0 && (w->written == 0 || w->written == epoch))
+                    fail(warp * LANES, "wgmma reads %#x, not written before a barrier", address);
+                if (change > 0 && !w->is_fenced)
+                    fail(warp * LANES, "wgmma reads %#x, which no fence.proxy.async made visible",
+                         address);
+                w->unfinished += (uint32_t)change;
+            }
+}
+
+static void do_product(const product *x, uint32_t warp) {
+    static double a[16][16], b[WARPGROUP_N][16];
+    for (uint32_t k = 0; k < 16; k++) {
+        for (uint32_t row = 0; row < 16; row++)
+            a[row][k] = operand_value(x, warp, 0, row, k);
+        for (uint32_t column = 0; column < WARPGROUP_N; column++)
+            b[column][k] = operand_value(x, warp, 1, column, k);
+    }
+    for (uint32_t lane = 0; lane < LANES; lane++)
+        for (uint32_t i = 0; i < WARPGROUP_N / 2; i++) {
+            const uint32_t row = lane / 4 + i / 2 % 2 * 8;
+            const uint32_t column = i / 4 * 8 + lane % 4 * 2 + i % 2;
+            float *sums = items[warp * LANES + lane].sums;
+            double sum = sums[i];
+            for (int k = 0; k < 16; k++)
+                sum += a[row][k] * b[column][k];
+            sums[i] = (float)sum;
+        }
+}
+
+static void start_product(uint32_t first) {
+    const work_item *x = &items[first];
+    const uint32_t warp = first / LANES;
+    for (uint32_t i = first; i < first + LANES; i++)
+        if (memcmp(items[i].descriptors, x->descriptors, sizeof x->descriptors) != 0)
+            fail(i, "wgmma: other descriptors than lane 0");
+    if (product_counts[warp] == MAX_PRODUCTS)
+        fail(first, "has %d products under way", MAX_PRODUCTS);
+    product *next = &products[warp][product_counts[warp]++];
+    memcpy(next->descriptors, x->descriptors, sizeof next->descriptors);
+    memcpy(next->is_k_major, x->is_k_major, sizeof next->is_k_major);
+    mark_operands(next, warp, 1);
+    if (order == EMULATED_FIRST_TO_LAST)
+        do_product(next, warp);
+}
+
+static void finish_products(uint32_t first) {
+    const uint32_t warp = first / LANES;
+    for (uint32_t i = 0; i < product_counts[warp]; i++) {
+        if (order == EMULATED_LAST_TO_FIRST)
+            do_product(&products[warp][i], warp);
+        mark_operands(&products[warp][i], warp, -1);
+    }
+    product_counts[warp] = 0;
+}
+
 // ── The functions that nv_mma_ptx.cl calls ───────────────────────────────────────────────────────
 
 void emulated_copy_start(uint32_t to, const void *from, uint32_t bytes) {
@@ -362,6 +481,33 @@ uint32_t emulated_ballot(int predicate) {
     items[current].flag = predicate;
     wait_at(STOP_BALLOT);
     return items[current].values[1];
+}
+
+void emulated_proxy_fence(void) {
+    for (uint32_t i = 0; i < WORDS; i++)
+        if (words[i].writer == (int32_t)current)
+            words[i].is_fenced = true;
+}
+
+void emulated_warpgroup_multiply(float *sums, uint64_t a, uint64_t b, int a_k_major,
+                                 int b_k_major) {
+    work_item *x = &items[current];
+    x->sums = sums;
+    x->descriptors[0] = a;
+    x->descriptors[1] = b;
+    x->is_k_major[0] = a_k_major;
+    x->is_k_major[1] = b_k_major;
+    wait_at(STOP_WARPGROUP_MULTIPLY);
+}
+
+void emulated_warpgroup_commit(void) {
+    // Every wait is for all groups.
+}
+
+void emulated_warpgroup_wait(uint32_t groups_left) {
+    if (groups_left != 0)
+        fail(current, "waits for all but %u groups of wgmma; only 0 is emulated", groups_left);
+    wait_at(STOP_WARPGROUP_WAIT);
 }
 
 // ── OpenCL's own functions, by the names that clang gives them ───────────────────────────────────
@@ -443,6 +589,12 @@ static void do_operation(stop stop, uint32_t first) {
         return;
     case STOP_BALLOT:
         ballot(first);
+        return;
+    case STOP_WARPGROUP_MULTIPLY:
+        start_product(first);
+        return;
+    case STOP_WARPGROUP_WAIT:
+        finish_products(first);
         return;
     default:
         return;

@@ -28,6 +28,25 @@ static void list_matmul(bool wants_options) {
                 }
 }
 
+/// They are parts of one PTX file, so their kernels' names are their own.
+static void list_wgmma(bool wants_options) {
+    static const char *const layouts[] = {"nn", "nt", "tn"};
+    for (int layout = 0; layout < 3; layout++)
+        for (int is_bf16 = 0; is_bf16 < 2; is_bf16++) {
+            char symbol[96], options[FORJA__NV_MMA_OPTION_BYTES];
+            snprintf(symbol, sizeof symbol, "matmul_nv_wgmma_%s_%s", layouts[layout],
+                     is_bf16 ? "bf16" : "f32");
+            forja__matmul_nv_mma_options(
+                options, &forja__matmul_nv_wgmma_tile,
+                (forja__matmul_nv_mma_shape){(forja_matmul_layout)layout, is_bf16, true, true});
+            if (wants_options)
+                printf("%s matmul_nv_wgmma.cl forja_matmul_nv_wgmma -DMATMUL_WGMMA %s\n", symbol,
+                       options);
+            else
+                printf("MATMUL_VARIANT(%s, -1, %d, %d, 1)\n", symbol, layout, is_bf16);
+        }
+}
+
 static void list_attention(const forja__attention_nv_mma_tile *tile, int place, const char *part,
                            const char *pass, bool wants_options) {
     static const uint32_t widths[] = {32, 64, 128};
@@ -49,6 +68,7 @@ int main(int count, char **arguments) {
     if (wants_options)
         printf("nv_mma_probe nv_mma_probe.cl probe\n");
     list_matmul(wants_options);
+    list_wgmma(wants_options);
     for (int i = 0; i < FORJA__ATTENTION_NV_MMA_FORWARD_TILE_COUNT; i++)
         list_attention(&forja__attention_nv_mma_forward_tiles[i], i, "FORWARD", "forward",
                        wants_options);

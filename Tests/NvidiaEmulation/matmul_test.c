@@ -25,7 +25,7 @@ typedef void matmul_kernel(const uint16_t *a, uint64_t a_offset, uint64_t a_stri
 typedef struct variant {
     const char *name;
     matmul_kernel *kernel;
-    int tile;
+    int tile; /// -1: wgmma's
     forja_matmul_layout layout;
     bool is_bf16, is_aligned;
 } variant;
@@ -138,7 +138,8 @@ static void check(const variant *v, size_t shape_number, shape s) {
             else
                 ((float *)before)[i] = value;
         }
-    const forja__matmul_nv_mma_tile *tile = &forja__matmul_nv_mma_tiles[v->tile];
+    const forja__matmul_nv_mma_tile *tile =
+        v->tile < 0 ? &forja__matmul_nv_wgmma_tile : &forja__matmul_nv_mma_tiles[v->tile];
     const uint32_t blocks = (uint32_t)(((s.m + tile->block_m - 1) / tile->block_m) *
                                        ((s.n + tile->block_n - 1) / tile->block_n));
     for (int order = 0; order < 2; order++) {

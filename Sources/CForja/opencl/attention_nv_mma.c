@@ -6,7 +6,7 @@
 
 /// Whether every row starts on a cell of 8 elements.
 static bool is_aligned(forja_span span, uint64_t row_stride) {
-    return (span.offset | row_stride) % 8 == 0;
+    return forja__starts_on(8, span, row_stride, 0);
 }
 
 bool forja__attention_forward_nv_mma_runs(const forja_device *device,

@@ -28,6 +28,8 @@ struct forja__opencl_device {
     uint64_t max_work_group;
     /// The kernels *_nv_mma.cl run here: opencl/nv_mma.h.
     bool has_nv_mma;
+    /// And those of matmul_nv_wgmma.ptx.
+    bool has_nv_wgmma;
     /// Program binaries of this device are kept on disk.
     bool keeps_binaries;
 
@@ -49,8 +51,8 @@ forja_status forja__opencl_describe(forja_device_info *out, const forja__opencl_
 forja_status forja__opencl_device_open(forja_device *device, const forja__opencl_entry *entry);
 void forja__opencl_device_close(forja_device *device);
 
-/// Runs the capability probes and sets has_fp16, has_fp64, has_subgroups and has_nv_mma. A probe
-/// that does not compile, run or give the expected number is a missing capability, never an error.
+/// Runs the capability probes and sets has_fp16, has_fp64, has_subgroups, has_nv_mma and
+/// has_nv_wgmma. A probe that does not compile, run or give the expected number is a missing capability, never an error.
 void forja__opencl_probe(forja_device *device);
 
 /// Releases the programs and kernels of forja__kernel_get.

@@ -76,6 +76,10 @@ static const char attention_nv_mma[] = {
 #embed "../../../kernels/attention_nv_mma.cl" suffix(, )
     0};
 
+static const char matmul_nv_wgmma[] = {
+#embed "../../../kernels/matmul_nv_wgmma.ptx" suffix(, )
+    0};
+
 static const struct {
     const char *name, *text;
 } sources[FORJA__SOURCE_COUNT] = {
@@ -98,6 +102,7 @@ static const struct {
     [FORJA__SOURCE_NV_MMA_PROBE] = {"nv_mma_probe.cl", nv_mma_probe},
     [FORJA__SOURCE_MATMUL_NV_MMA] = {"matmul_nv_mma.cl", matmul_nv_mma},
     [FORJA__SOURCE_ATTENTION_NV_MMA] = {"attention_nv_mma.cl", attention_nv_mma},
+    [FORJA__SOURCE_MATMUL_NV_WGMMA] = {"matmul_nv_wgmma.ptx", matmul_nv_wgmma},
 };
 
 /// The override directory; NULL without one.
@@ -146,8 +151,14 @@ static bool needs_ptx(forja__source source) {
            source == FORJA__SOURCE_ATTENTION_NV_MMA;
 }
 
+bool forja__kernel_source_is_ptx(forja__source source) {
+    return source == FORJA__SOURCE_MATMUL_NV_WGMMA;
+}
+
 forja_status forja__kernel_source(char **out, forja__source source) {
     const char *name = sources[source].name;
+    if (forja__kernel_source_is_ptx(source))
+        return read_text(out, name, sources[source].text);
     char *prefix = NULL, *ptx = NULL, *text = NULL;
     forja_status status = read_text(&prefix, "common.cl", common);
     if (status == FORJA_OK && needs_ptx(source))

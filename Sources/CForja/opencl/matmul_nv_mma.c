@@ -17,19 +17,14 @@ uint64_t forja__matmul_nv_mma_workspace_bytes(const forja_device *device,
     return 0;
 }
 
-/// Whether every row of every matrix starts on a multiple of `unit` elements.
-static bool starts_on(uint64_t unit, forja_span span, uint64_t row_stride, uint64_t batch_stride) {
-    return (span.offset | row_stride | batch_stride) % unit == 0;
-}
-
 forja_status forja__matmul_launch_nv_mma(forja_queue *queue, const forja_matmul_args *args,
                                          const forja__matmul_nv_mma_tile *tile) {
     const forja__matmul_nv_mma_shape shape = {
         .layout = args->layout,
         .output_is_bf16 = args->output_dtype == FORJA_DTYPE_BF16,
-        .is_aligned = starts_on(8, args->a, args->lda, args->a_stride) &&
-                      starts_on(8, args->b, args->ldb, args->b_stride),
-        .c_has_pairs = starts_on(2, args->c, args->ldc, args->c_stride),
+        .is_aligned = forja__starts_on(8, args->a, args->lda, args->a_stride) &&
+                      forja__starts_on(8, args->b, args->ldb, args->b_stride),
+        .c_has_pairs = forja__starts_on(2, args->c, args->ldc, args->c_stride),
     };
     static const char name[] = "forja_matmul_nv_mma";
     char options[FORJA__NV_MMA_OPTION_BYTES];

@@ -8,6 +8,12 @@
 /// gave the expected numbers (opencl/probe.c).
 bool forja__opencl_has_nv_mma(const forja_device *device);
 
+/// Whether every row of every matrix starts on a multiple of `unit` elements.
+static inline bool forja__starts_on(uint64_t unit, forja_span span, uint64_t row_stride,
+                                    uint64_t batch_stride) {
+    return (span.offset | row_stride | batch_stride) % unit == 0;
+}
+
 // ── Matrix product ───────────────────────────────────────────────────────────────────────────────
 
 /// The tunables of matmul_nv_mma.cl.
@@ -35,6 +41,9 @@ void forja__matmul_nv_mma_options(char out[FORJA__NV_MMA_OPTION_BYTES],
                                   const forja__matmul_nv_mma_tile *tile,
                                   forja__matmul_nv_mma_shape shape);
 
+/// The one tile of matmul_nv_wgmma.cl.
+extern const forja__matmul_nv_mma_tile forja__matmul_nv_wgmma_tile;
+
 /// bf16 inputs and k ≥ 1, on a device that has the units. Every layout, size and stride.
 bool forja__matmul_nv_mma_runs(const forja_device *device, const forja_matmul_args *args);
 /// Always 0.
@@ -42,6 +51,15 @@ uint64_t forja__matmul_nv_mma_workspace_bytes(const forja_device *device,
                                               const forja_matmul_args *args);
 forja_status forja__matmul_launch_nv_mma(forja_queue *queue, const forja_matmul_args *args,
                                          const forja__matmul_nv_mma_tile *tile);
+
+/// wgmma, compute capability 9.0 exactly: bf16 inputs, k ≥ 1, offsets, row and batch strides of A
+/// and B that are multiples of 8 elements, those of C even.
+bool forja__matmul_nv_wgmma_runs(const forja_device *device, const forja_matmul_args *args);
+forja_status forja__matmul_launch_nv_wgmma(forja_queue *queue, const forja_matmul_args *args);
+
+/// Whether the driver takes matmul_nv_wgmma.ptx and each of its kernels multiplies small integers
+/// without error. For opencl/probe.c, on devices that forja__opencl_has_nv_mma.
+bool forja__matmul_nv_wgmma_probe(forja_device *device);
 
 // ── Attention ────────────────────────────────────────────────────────────────────────────────────
 

@@ -12,6 +12,10 @@ const forja__matmul_nv_mma_tile forja__matmul_nv_mma_tiles[FORJA__MATMUL_NV_MMA_
     {"32x64x64x4", 32, 64, 64, 4, 1, 4}, // few rows
 };
 
+// Warps count for work-items alone: the two warpgroups own 64 rows each.
+const forja__matmul_nv_mma_tile forja__matmul_nv_wgmma_tile = {
+    "128x128x32x3", 128, 128, 32, 3, 2, 4};
+
 uint32_t forja__matmul_nv_mma_local_bytes(const forja__matmul_nv_mma_tile *tile) {
     return tile->stages * (tile->block_m + tile->block_n) * tile->block_k * 2;
 }

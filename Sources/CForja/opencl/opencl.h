@@ -32,6 +32,7 @@ typedef enum forja__source {
     FORJA__SOURCE_NV_MMA_PROBE,
     FORJA__SOURCE_MATMUL_NV_MMA,
     FORJA__SOURCE_ATTENTION_NV_MMA,
+    FORJA__SOURCE_MATMUL_NV_WGMMA, /// PTX, made from its .cl by .ci/nvidia.sh
     FORJA__SOURCE_COUNT,
 } forja__source;
 
@@ -41,7 +42,7 @@ uint64_t forja__opencl_max_work_group(const forja_device *device);
 
 /// A kernel ready for arguments, built on first use (binary cache on disk, then compiler) and kept for the device's
 /// life. Every source is compiled behind kernels/common.cl (storage_t loads and stores, bf16 and f16 conversion), those
-/// for NVIDIA's tensor cores behind kernels/nv_mma_ptx.cl too, with
+/// for NVIDIA's tensor cores behind kernels/nv_mma_ptx.cl too (PTX is taken as it is), with
 /// "-cl-std=CL1.2" and `options`: a string such as "-DSTORAGE_BF16 -DHEAD_DIM=64", the same text every time for the
 /// same variant. Never fast-math: NaN and overflow must be seen.
 forja_status forja__kernel_get(cl_kernel *out, forja_device *device, forja__source source,

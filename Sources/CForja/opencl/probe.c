@@ -3,6 +3,7 @@
 
 #include "binary_cache.h"
 #include "kernel_sources.h"
+#include "nv_mma.h"
 #include "program.h"
 
 typedef struct probe {
@@ -60,13 +61,17 @@ static const probe subgroups = {
     "#endif\n",
     "-cl-std=CL2.0", 2.0f, 1};
 
-/// Of cl_nv_device_attribute_query; drivers of other makers refuse the question.
-static bool is_nvidia_8_or_newer(const forja_device *device) {
-    enum { COMPUTE_CAPABILITY_MAJOR_NV = 0x4000 };
-    cl_uint major = 0;
-    return forja__opencl()->clGetDeviceInfo(device->opencl->id, COMPUTE_CAPABILITY_MAJOR_NV,
-                                            sizeof major, &major, NULL) == CL_SUCCESS &&
-           major >= 8;
+/// 90 for 9.0, from cl_nv_device_attribute_query; 0 where the driver is another maker's.
+static cl_uint compute_capability(const forja_device *device) {
+    enum { COMPUTE_CAPABILITY_MAJOR_NV = 0x4000, COMPUTE_CAPABILITY_MINOR_NV = 0x4001 };
+    const forja__opencl_api *cl = forja__opencl();
+    cl_uint major = 0, minor = 0;
+    if (cl->clGetDeviceInfo(device->opencl->id, COMPUTE_CAPABILITY_MAJOR_NV, sizeof major, &major,
+                            NULL) != CL_SUCCESS ||
+        cl->clGetDeviceInfo(device->opencl->id, COMPUTE_CAPABILITY_MINOR_NV, sizeof minor, &minor,
+                            NULL) != CL_SUCCESS)
+        return 0;
+    return 10 * major + minor;
 }
 
 static bool runs(forja_device *device, cl_program program, const probe *probe) {
@@ -124,7 +129,7 @@ static bool passes(forja_device *device, const probe *probe) {
 /// The instructions of nv_mma_ptx.cl, by one warp.
 static bool passes_nv_mma(forja_device *device) {
     char *text;
-    if (!is_nvidia_8_or_newer(device) ||
+    if (compute_capability(device) < 80 ||
         forja__kernel_source(&text, FORJA__SOURCE_NV_MMA_PROBE) != FORJA_OK)
         return false;
     const probe nv_mma = {"NVIDIA mma probe", text, "-cl-std=CL1.2", 2.0f, 32};
@@ -138,4 +143,7 @@ void forja__opencl_probe(forja_device *device) {
     device->info.has_fp64 = passes(device, &fp64);
     device->info.has_subgroups = passes(device, &subgroups);
     device->opencl->has_nv_mma = passes_nv_mma(device);
+    // Newer architectures do not have wgmma: 9.0 and no other.
+    device->opencl->has_nv_wgmma = device->opencl->has_nv_mma && compute_capability(device) == 90 &&
+                                   forja__matmul_nv_wgmma_probe(device);
 }
