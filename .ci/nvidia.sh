@@ -56,7 +56,8 @@ rm -rf "$work/host"
 mkdir -p "$work/host"
 xargs -a "$work/variants" -d '\n' -P "$(getconf _NPROCESSORS_ONLN)" -I{} bash -c 'compile_for_host "$1"' _ {}
 clang-19 -std=gnu2x -O2 -g -fno-pic -no-pie -Wall -Wextra -Werror -ISources/CForja/include \
-    "-I$work" Tests/NvidiaEmulation/{main,emulator,matmul_test,attention_test}.c \
+    "-I$work" Tests/NvidiaEmulation/{main,emulator,instructions,warpgroup,local_memory}.c \
+    Tests/NvidiaEmulation/{matmul_test,attention_test}.c \
     Sources/CForja/opencl/nv_mma_options.c "$work"/host/*.o -lm -o "$work/emulate"
 "$work/emulate"
 
