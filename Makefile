@@ -1,6 +1,6 @@
 # Short commands for people and for CI; the work is in .ci/*.sh. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help deps build quickstart test check oclgrind clean
+.PHONY: help deps build quickstart test check oclgrind c-library clean
 
 export SWIFT ?= swift
 export PROMPT ?= ROMEO:
@@ -8,7 +8,7 @@ export PROMPT ?= ROMEO:
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-deps: ## install what is missing (OpenBLAS, OpenCL headers, PoCL, Oclgrind); quick when all is there
+deps: ## install what is missing (OpenBLAS, OpenCL headers, PoCL, Oclgrind, CMake); quick when all is there
 	@.ci/deps.sh
 
 build: ## build the release binary, .build/release/forja
@@ -20,11 +20,16 @@ quickstart: deps build ## train recipes/quickstart.yaml in a fresh run directory
 test: deps ## every test on the CPU and on PoCL, kernels under Oclgrind; skips are counted
 	@.ci/test.sh
 
-check: deps ## formatting, warnings as errors, address and undefined-behaviour sanitizers
+check: deps ## formatting, warnings as errors, sanitizers, the C library by clang and GCC
 	@.ci/check.sh
 
 oclgrind: deps ## every kernel on small shapes in Oclgrind: races and bad addresses
 	@.ci/oclgrind.sh
 
+c-library: deps ## build libforja for C and C++ in build-c/release; docs/c-library.md
+	cmake -S cmake -B build-c/release -DFORJA_BUILD_TESTS=OFF
+	cmake --build build-c/release --parallel
+	@echo "to install: cmake --install build-c/release --prefix PREFIX"
+
 clean: ## remove build outputs; run directories stay
-	rm -rf .build
+	rm -rf .build build-c

@@ -84,7 +84,7 @@ let package = Package(
             swiftSettings: swiftSettings),
         // Drives the built binary; the dependency makes sure there is one.
         .testTarget(
-            name: "ForjaCommandTests", dependencies: ["forja", "ForjaTestSupport"],
+            name: "ForjaCommandTests", dependencies: ["forja", "ForjaFormats", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .gnu2x

@@ -20,12 +20,11 @@ for script in .ci/run .ci/*.sh; do bash -n "$script"; done
 say "release build, warnings as errors (Package.swift)"
 "$SWIFT" build -c release --product forja
 
+# Every operation under the address and undefined-behaviour sanitizers is part of this.
+.ci/cmake.sh
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-say "C engine with address and undefined-behaviour sanitizers"
-.ci/sanitizer-build.sh "$work/address" -fsanitize=address,undefined -fno-sanitize-recover=all \
-    -fno-omit-frame-pointer
-"$work/address" host
 say "C engine with the thread sanitizer"
 # The Swift toolchain's thread sanitizer also watches libdispatch, so it has to be linked.
 libraries=$(dirname "$(readlink -f "$(command -v "$SWIFT")")")/../lib/swift/linux

@@ -11,6 +11,9 @@ has_openblas() { has_pkg_config && pkg-config --exists openblas; }
 has_opencl_headers() {
     [ -e /usr/include/CL/cl.h ] || { has_pkg_config && pkg-config --exists OpenCL-Headers; }
 }
+# Needed to build and test the C library on its own; GCC finds what clang lets pass:
+has_cmake() { command -v cmake >/dev/null; }
+has_cxx() { command -v g++ >/dev/null || [ "$(uname)" = Darwin ]; }
 # Needed to test on OpenCL:
 has_opencl_loader() {
     { ldconfig -p 2>/dev/null || /sbin/ldconfig -p 2>/dev/null; } | grep 'libOpenCL\.so\.1' >/dev/null ||
@@ -23,6 +26,8 @@ missing_packages() {
     has_pkg_config || echo pkg-config
     has_openblas || echo libopenblas-dev
     has_opencl_headers || echo opencl-headers
+    has_cmake || echo cmake
+    has_cxx || echo g++
     has_opencl_loader || echo ocl-icd-opencl-dev
     has_pocl || echo pocl-opencl-icd
     has_oclgrind || echo oclgrind
@@ -40,13 +45,15 @@ name_packages() {
     cat >&2 <<'NAMES'
 Install them with your package manager:
   Debian, Ubuntu   sudo apt-get install libopenblas-dev ocl-icd-opencl-dev opencl-headers \
-                       pocl-opencl-icd oclgrind pkg-config
-  Fedora           sudo dnf install openblas-devel ocl-icd-devel opencl-headers pocl pkgconf-pkg-config
-  Arch             sudo pacman -S openblas ocl-icd opencl-headers pocl pkgconf
-  macOS            brew install openblas opencl-headers pocl pkgconf
+                       pocl-opencl-icd oclgrind pkg-config cmake g++
+  Fedora           sudo dnf install openblas-devel ocl-icd-devel opencl-headers pocl \
+                       pkgconf-pkg-config cmake gcc-c++
+  Arch             sudo pacman -S openblas ocl-icd opencl-headers pocl pkgconf cmake gcc
+  macOS            brew install openblas opencl-headers pocl pkgconf cmake
                    export PKG_CONFIG_PATH="$(brew --prefix openblas)/lib/pkgconfig"
-OpenBLAS, the OpenCL headers and pkg-config are needed to build; PoCL only to test OpenCL kernels on
-a CPU, Oclgrind (https://github.com/jrprice/Oclgrind) only to look for races in them.
+OpenBLAS, the OpenCL headers and pkg-config are needed to build; CMake and a C++ compiler only for the
+C library and make check; PoCL only to test OpenCL kernels on a CPU, Oclgrind
+(https://github.com/jrprice/Oclgrind) only to look for races in them.
 NAMES
 }
 
@@ -68,7 +75,7 @@ install_missing() {
     name_packages
     { has_pkg_config && has_openblas && has_opencl_headers; } ||
         die "the build needs pkg-config, OpenBLAS and the OpenCL headers" "see the list above"
-    echo "The build works without the rest; OpenCL tests do not." >&2
+    echo "The build works without the rest; some tests do not." >&2
 }
 
 check_swift() {

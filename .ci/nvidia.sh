@@ -3,14 +3,14 @@
 # 1. run on the CPU by Tests/NvidiaEmulation, warp by warp, and compared with float64;
 # 2. compiled to PTX as the driver would, assembled for three architectures: no spills, at most 48 KB
 #    of local memory, and registers as recorded in docs/nvidia-ptx.md. Those that need sm_90a, which
-#    drivers do not compile for, make up kernels/matmul_nv_wgmma.ptx, as recorded too.
+#    drivers do not compile for, make up kernels/matmul_nv_wgmma_module.ptx, as recorded too.
 # usage: nvidia.sh [--update]     --update rewrites both
 source "$(dirname "$0")/common.sh"
 
 architectures="sm_80 sm_89 sm_90"
 assembler_package="nvidia-cuda-nvcc-cu12==12.9.86"
 table=docs/nvidia-ptx.md
-module=kernels/matmul_nv_wgmma.ptx
+module=kernels/matmul_nv_wgmma_module.ptx
 work=.build/nvidia
 mkdir -p "$work"
 

@@ -14,16 +14,16 @@
 // STORAGE_BF16 is about the inputs; the output, which may differ, is bf16 with OUTPUT_BF16.
 #ifdef OUTPUT_BF16
 typedef ushort output_t;
-inline float output_load(ushort x) { return bf16_to_float(x); }
-inline ushort output_store(float x) { return float_to_bf16(x); }
+static inline float output_load(ushort x) { return bf16_to_float(x); }
+static inline ushort output_store(float x) { return float_to_bf16(x); }
 #else
 typedef float output_t;
-inline float output_load(float x) { return x; }
-inline float output_store(float x) { return x; }
+static inline float output_load(float x) { return x; }
+static inline float output_store(float x) { return x; }
 #endif
 
 // The end of every sum.
-inline void store_result(__global output_t *c, ulong place, float sum, float alpha,
+static inline void store_result(__global output_t *c, ulong place, float sum, float alpha,
                          int accumulate) {
     float value = accumulate ? fma(alpha, sum, output_load(c[place])) : alpha * sum;
     c[place] = output_store(value);
@@ -64,14 +64,14 @@ __kernel void forja_matmul_reference(
 
 // Element `i` of those the work-item fetches: neighbours in memory go to neighbouring work-items.
 // (row, k) is the element's place in the tile.
-inline void place_of(int i, int item, int k_major, int *row, int *k) {
+static inline void place_of(int i, int item, int k_major, int *row, int *k) {
     int index = i * SIDE * SIDE + item;
     *row = k_major ? index % TILE : index / TILE_K;
     *k = k_major ? index / TILE : index % TILE_K;
 }
 
 // Fetches a tile's elements into registers, zeros outside the matrix.
-inline void fetch(float out[LOADS], __global const storage_t *x, ulong stride, int k_major,
+static inline void fetch(float out[LOADS], __global const storage_t *x, ulong stride, int k_major,
                   ulong first_row, ulong rows, ulong first_k, ulong depth, int item) {
 #pragma unroll
     for (int i = 0; i < LOADS; i++) {
@@ -84,7 +84,7 @@ inline void fetch(float out[LOADS], __global const storage_t *x, ulong stride, i
     }
 }
 
-inline void keep(__local float tile[TILE_K][TILE + 4], const float values[LOADS], int k_major,
+static inline void keep(__local float tile[TILE_K][TILE + 4], const float values[LOADS], int k_major,
                  int item) {
 #pragma unroll
     for (int i = 0; i < LOADS; i++) {

@@ -10,16 +10,16 @@
 // STORAGE_BF16 is about the inputs; the output, which may differ, is bf16 with OUTPUT_BF16.
 #ifdef OUTPUT_BF16
 typedef ushort output_t;
-inline float output_load(ushort x) { return bf16_to_float(x); }
-inline ushort output_store(float x) { return float_to_bf16(x); }
+static inline float output_load(ushort x) { return bf16_to_float(x); }
+static inline ushort output_store(float x) { return float_to_bf16(x); }
 #else
 typedef float output_t;
-inline float output_load(float x) { return x; }
-inline float output_store(float x) { return x; }
+static inline float output_load(float x) { return x; }
+static inline float output_store(float x) { return x; }
 #endif
 
 // The end of every sum.
-inline void store_result(__global output_t *c, ulong place, float sum, float alpha,
+static inline void store_result(__global output_t *c, ulong place, float sum, float alpha,
                          int accumulate) {
     float value = accumulate ? fma(alpha, sum, output_load(c[place])) : alpha * sum;
     c[place] = output_store(value);
@@ -57,21 +57,21 @@ inline void store_result(__global output_t *c, ulong place, float sum, float alp
 
 #ifdef MATMUL_PACK
 #ifdef STORAGE_BF16
-inline float4 load4(__global const ushort *x) {
+static inline float4 load4(__global const ushort *x) {
     return as_float4(convert_uint4(vload4(0, x)) << 16);
 }
-inline float2 load2(__global const ushort *x) {
+static inline float2 load2(__global const ushort *x) {
     return as_float2(convert_uint2(vload2(0, x)) << 16);
 }
 #else
-inline float4 load4(__global const float *x) { return vload4(0, x); }
-inline float2 load2(__global const float *x) { return vload2(0, x); }
+static inline float4 load4(__global const float *x) { return vload4(0, x); }
+static inline float2 load2(__global const float *x) { return vload2(0, x); }
 #endif
 
 // Packs `depth` k of one panel: out[k][0 .. width) from `rows` ≤ width rows of the source, zeros
 // beyond. The source is [row][k] (k_major 0) or [k][row]. `width` is even and a constant where this
 // is inlined.
-inline void pack_panel(__global float *out, int width, __global const storage_t *x, ulong stride,
+static inline void pack_panel(__global float *out, int width, __global const storage_t *x, ulong stride,
                        int k_major, int rows, int depth) {
     if (rows < width) {
         for (int k = 0; k < depth; k++)
@@ -121,14 +121,14 @@ inline void pack_panel(__global float *out, int width, __global const storage_t 
 }
 
 // The panel at `row`, k from `k` on.
-inline void pack_step(__global float *out, int width, __global const storage_t *x, ulong stride,
+static inline void pack_step(__global float *out, int width, __global const storage_t *x, ulong stride,
                       int k_major, ulong row, ulong rows, ulong k, ulong end_k, ulong depth) {
     pack_panel(out + row * depth + k * width, width,
                x + (k_major ? k * stride + row : row * stride + k), stride, k_major,
                (int)min((ulong)width, rows - row), (int)min((ulong)PACK_STEP, end_k - k));
 }
 
-inline void pack_group(__global float *out, int width, __global const storage_t *x, ulong stride,
+static inline void pack_group(__global float *out, int width, __global const storage_t *x, ulong stride,
                        int k_major, ulong group, ulong rows, ulong first_k, ulong depth) {
     ulong first = group * PANELS_PER_PACK * width;
     ulong end = min(rows, first + PANELS_PER_PACK * width);
@@ -165,10 +165,10 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_pack(
 
 #ifdef MATMUL_PANELS
 #ifdef OUTPUT_BF16
-inline floatv load_output(__global const ushort *x) {
+static inline floatv load_output(__global const ushort *x) {
     return JOIN(as_float, VEC)(JOIN(convert_uint, VEC)(vloadv(0, x)) << 16);
 }
-inline void store_output(floatv x, __global ushort *out) {
+static inline void store_output(floatv x, __global ushort *out) {
     uintv bits = JOIN(as_uint, VEC)(x);
     uintv rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
     intv is_nan = (bits & 0x7fffffffu) > (uintv)(0x7f800000u);
@@ -176,12 +176,12 @@ inline void store_output(floatv x, __global ushort *out) {
     vstorev(JOIN(convert_ushort, VEC)(select(rounded, quiet, is_nan)), 0, out);
 }
 #else
-inline floatv load_output(__global const float *x) { return vloadv(0, x); }
-inline void store_output(floatv x, __global float *out) { vstorev(x, 0, out); }
+static inline floatv load_output(__global const float *x) { return vloadv(0, x); }
+static inline void store_output(floatv x, __global float *out) { vstorev(x, 0, out); }
 #endif
 
 // One row of a tile whose columns are all inside C.
-inline void store_row(__global output_t *c, floatv low, floatv high, float alpha,
+static inline void store_row(__global output_t *c, floatv low, floatv high, float alpha,
                       int accumulate) {
     floatv scale = (floatv)(alpha);
     store_output(accumulate ? fma(scale, low, load_output(c)) : scale * low, c);
@@ -290,14 +290,14 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_panels
 #define COLUMNS_PER_ITEM 32 // columns of one work-item
 #endif
 #ifdef STORAGE_BF16
-inline floatv load_input(__global const ushort *x) {
+static inline floatv load_input(__global const ushort *x) {
     return JOIN(as_float, VEC)(JOIN(convert_uint, VEC)(vloadv(0, x)) << 16);
 }
 #else
-inline floatv load_input(__global const float *x) { return vloadv(0, x); }
+static inline floatv load_input(__global const float *x) { return vloadv(0, x); }
 #endif
 
-inline float sum_lanes(floatv x) {
+static inline float sum_lanes(floatv x) {
     float lanes[VEC];
     vstorev(x, 0, lanes);
 #pragma unroll

@@ -5,7 +5,7 @@
 //
 // Behind nv_mma_ptx.cl and, for copies and stores, matmul_nv_mma.cl. The driver's compiler cannot
 // take it (its target is sm_90, wgmma needs sm_90a), so .ci/nvidia.sh compiles it into
-// matmul_nv_wgmma.ptx, which the engine hands to the driver as a program's binary. Compared with
+// matmul_nv_wgmma_module.ptx, which the engine hands to the driver as a program's binary. Compared with
 // float64 by Tests/NvidiaEmulation.
 //
 // Layout    the permutations of cell_address are wgmma's own: lines of 32 k (64 bytes) are its

@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include <cblas.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +12,6 @@
 #include "opencl/device.h"
 
 enum { MAX_THREADS = 1024 };
-
-static uint32_t affinity_core_count(void) {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0 || CPU_COUNT(&set) < 1)
-        return 1;
-    return (uint32_t)CPU_COUNT(&set);
-}
 
 /// "model name" of the first core; the architecture where the kernel names no model (AArch64).
 static void read_cpu_name(char *out, size_t size) {
@@ -92,7 +84,7 @@ forja_status forja_device_open_host(forja_device **out, uint32_t thread_count) {
     snprintf(info->driver, sizeof info->driver, "%s", forja_blas_description());
     info->memory_bytes = forja__host_memory_bytes();
     info->max_allocation_bytes = info->memory_bytes;
-    info->compute_units = affinity_core_count();
+    info->compute_units = forja__affinity_core_count();
     info->thread_count = forja__pool_thread_count(device->pool);
     info->shares_host_memory = true;
     info->has_fp64 = true;
@@ -177,7 +169,7 @@ forja_status forja_host_measure_peak(double *out_flops_per_second, uint32_t thre
         c[i] = 0.0f;
     }
     const int threads_before = openblas_get_num_threads();
-    openblas_set_num_threads((int)(thread_count ? thread_count : affinity_core_count()));
+    openblas_set_num_threads((int)(thread_count ? thread_count : forja__affinity_core_count()));
     double best = 0.0;
     for (int repeat = 0; repeat < REPEATS; repeat++) {
         double start = seconds_now();

@@ -3,7 +3,11 @@
 
 #include <stdatomic.h>
 
+// Only what the public headers declare is seen outside a shared library built with
+// -fvisibility=hidden. The C library is (cmake/); kept by its test "exports".
+#pragma GCC visibility push(default)
 #include "forja.h"
+#pragma GCC visibility pop
 
 /// Records the thread's message (printf-style, one line, ends in what to do) and returns `status`.
 [[gnu::format(printf, 2, 3)]]
@@ -43,9 +47,6 @@ static inline bool forja__is_host(const forja_queue *queue) {
 /// queue, which run one after another.
 forja_status forja__queue_workspace(forja_buffer **out, forja_queue *queue, uint64_t size_bytes);
 
-/// Memory limit from FORJA_MEMORY_LIMIT and the cgroup (v2 and v1); UINT64_MAX when there is none.
-uint64_t forja__host_memory_limit(void);
-
 /// Typed host pointer of a span: `forja__ptr(args->x, float)`; NULL for an absent span.
 #define forja__ptr(span, type) \
     ((span).buffer ? (type *)(span).buffer->host + (span).offset : (type *)NULL)
@@ -81,6 +82,8 @@ uint64_t forja__extent(uint64_t rows, uint64_t stride, uint64_t width);
 forja_status forja__pool_create(forja__pool **out, uint32_t thread_count);
 void forja__pool_free(forja__pool *pool);
 uint32_t forja__pool_thread_count(const forja__pool *pool);
+/// Cores in the affinity mask.
+uint32_t forja__affinity_core_count(void);
 
 /// Runs task(context, i, thread) for i in 0 ..< task_count over the pool's threads and returns when all are done.
 /// `thread` is in 0 ..< thread count, for per-thread scratch; what a task computes must not depend on it.

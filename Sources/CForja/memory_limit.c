@@ -107,7 +107,8 @@ forja_status forja__memory_limit_validate(void) {
     return FORJA_OK;
 }
 
-uint64_t forja__host_memory_limit(void) {
+/// Memory limit from FORJA_MEMORY_LIMIT and the cgroup (v2 and v1); UINT64_MAX when there is none.
+static uint64_t host_memory_limit(void) {
     uint64_t limit = cgroup_limit(), configured;
     const char *text = configured_limit();
     if (text && parse_size(text, &configured) && configured < limit)
@@ -117,7 +118,7 @@ uint64_t forja__host_memory_limit(void) {
 
 uint64_t forja__host_memory_bytes(void) {
     long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    uint64_t limit = forja__host_memory_limit();
+    uint64_t limit = host_memory_limit();
     if (pages <= 0 || page_bytes <= 0)
         return limit;
     uint64_t total = (uint64_t)pages * (uint64_t)page_bytes;

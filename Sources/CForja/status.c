@@ -8,7 +8,7 @@
 // Room for a compiler's log; a longer text is cut.
 enum { MESSAGE_BYTES = 8192 };
 
-static thread_local char message[MESSAGE_BYTES];
+static _Thread_local char message[MESSAGE_BYTES];
 
 const char *forja_last_error(void) {
     return message;

@@ -58,18 +58,8 @@ public final class TensorBoardWriter {
     }
 
     private func append(_ event: [UInt8]) throws(ForjaError) {
-        let record = TensorBoardRecord.frame(event)
-        var done = 0
-        while done < record.count {
-            let written = record.withUnsafeBytes {
-                Foundation.write(descriptor, $0.baseAddress! + done, record.count - done)
-            }
-            if written > 0 {
-                done += written
-            } else if written == 0 || errno != EINTR {
-                throw .file("write", path, errno: written == 0 ? ENOSPC : errno)
-            }
-        }
+        let code = writeAll(TensorBoardRecord.frame(event), to: descriptor)
+        guard code == 0 else { throw .file("write", path, errno: code) }
     }
 
     private static func eventFiles(in directory: String) throws(ForjaError) -> [String] {

@@ -7,7 +7,7 @@ import ForjaCore
 public final class Device: @unchecked Sendable {
     /// What kind of processor a device is.
     public enum Kind: String, Sendable, Codable {
-        /// The host CPU through BLAS and vector C.
+        /// The host CPU.
         case host = "cpu"
         case openCLGPU = "opencl-gpu"
         case openCLCPU = "opencl-cpu"
@@ -71,6 +71,9 @@ public final class Device: @unchecked Sendable {
 
     /// One line saying what OpenCL devices were found, or why there are none.
     public static var openCLStatus: String { String(cString: forja_opencl_status()) }
+
+    /// Version of the engine, which is the program's.
+    public static var engineVersion: String { String(cString: forja_version()) }
 
     /// SHA-256 over the embedded kernel sources, and the BLAS library's own description.
     public static var kernelsHash: String { String(cString: forja_kernels_hash()) }

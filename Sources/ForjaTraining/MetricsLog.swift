@@ -46,21 +46,25 @@ public final class MetricsLog {
 
     deinit { close(descriptor) }
 
-    /// Appends one line in one write.
+    /// Appends one line.
     public func append(_ line: MetricsLine) throws(ForjaError) {
-        let bytes = Array((line.json + "\n").utf8)
-        let written = bytes.withUnsafeBytes {
-            Foundation.write(descriptor, $0.baseAddress, $0.count)
-        }
-        guard written == bytes.count else {
-            throw ForjaError(
-                .inputOutput, "\(path): \(String(cString: strerror(errno))) while appending",
-                fix: "free space, then resume from the last checkpoint")
-        }
+        try check(writeAll(Array((line.json + "\n").utf8), to: descriptor), "append to")
     }
 
     /// Makes everything appended durable.
-    public func synchronize() { fsync(descriptor) }
+    ///
+    /// - Throws: `.inputOutput`: a full disk or quota may show only here.
+    public func synchronize() throws(ForjaError) {
+        try check(fsync(descriptor) == 0 ? 0 : errno, "flush")
+    }
+
+    private func check(_ code: Int32, _ operation: String) throws(ForjaError) {
+        guard code == 0 else {
+            throw .file(
+                operation, path, errno: code,
+                fix: "free space there, then resume from the last checkpoint")
+        }
+    }
 
     /// Newest validation loss in a run's log, nats per token; `nil` when there is none.
     public static func lastValidationLoss(directory: String) throws(ForjaError) -> Double? {

@@ -25,8 +25,8 @@ public final class Trainer {
     private var lastValidationLoss: Double?
     private let began = Date()
 
-    /// Prepares a run: records and plans the step, refuses what cannot fit, allocates, and sets the weights at their start
-    /// or at the newest whole checkpoint.
+    /// Prepares a run: records and plans the step, refuses what cannot fit, allocates, sets the weights at their start or
+    /// at the newest whole checkpoint, and refuses a disk without room for those to come.
     ///
     /// - Parameters:
     ///   - isResuming: Continues from the newest checkpoint in `run`, if there is one.
@@ -81,6 +81,7 @@ public final class Trainer {
                 try model.initialize(seed: recipe.seed, on: queue)
             }
         }
+        try TrainingCheckpoint.requireRoom(for: model, recipe: recipe, after: step, in: run)
     }
 
     public var parameterCount: Int { engine.model.configuration.parameterCount }
@@ -133,7 +134,7 @@ public final class Trainer {
                 progress(result, learningRate: learningRate, tokensPerSecond, rate))
             let signal = Interruption.received
             if isLast || isDue(number, every: recipe.checkpointEverySteps) || signal != nil {
-                metrics.synchronize()
+                try metrics.synchronize()
                 try save()
             }
             if let signal, !isLast {
@@ -142,7 +143,7 @@ public final class Trainer {
                     fix: "continue with the same command and --run-dir \(run.path) --resume")
             }
         }
-        metrics.synchronize()
+        try metrics.synchronize()
         try RunManifest.write(
             to: run, recipe: recipe, data: data, engine: engine,
             secondsSpent: Date().timeIntervalSince(began), step: step)

@@ -59,6 +59,35 @@ struct TrainingCheckpoint {
 
     // MARK: Saving
 
+    /// Refuses a run whose checkpoints are known not to fit, before hours are spent on its steps.
+    ///
+    /// - Parameters:
+    ///   - recipe: Says how many checkpoints are still to come and how many of them stay.
+    ///   - step: Steps done.
+    /// - Throws: `.inputOutput` naming bytes needed and free.
+    static func requireRoom(
+        for model: LlamaModel, recipe: Recipe, after step: Int, in run: RunDirectory
+    ) throws(ForjaError) {
+        let present = run.checkpointSteps.count
+        // One is written before the oldest is removed.
+        let atOnce = min(present + recipe.checkpointCount(after: step), recipe.keptCheckpoints + 1)
+        let count = max(1, atOnce - present)
+        let needed = count * byteCount(of: model)
+        let free = try freeBytes(at: run.file("checkpoints"))
+        guard free >= needed else {
+            throw ForjaError(
+                .inputOutput,
+                "\(run.path) has no room for checkpoints: \(needed) bytes needed for \(count), "
+                    + "\(free) bytes free",
+                fix: "free space there, name another --run-dir, or lower checkpoint.keep_last")
+        }
+    }
+
+    /// An upper bound for one checkpoint: weights and two moments, float32, and room for headers, tokenizer and state.
+    private static func byteCount(of model: LlamaModel) -> Int {
+        3 * model.checkpointByteCount + 1_048_576
+    }
+
     /// Writes a checkpoint; it appears under its name when everything is in it and on disk.
     ///
     /// - Throws: `.inputOutput` naming bytes needed and free; the checkpoints before it stay whole.
@@ -66,9 +95,7 @@ struct TrainingCheckpoint {
         _ engine: TrainingEngine, recipe: Recipe, tokenizer: Tokenizer, step: Int, to path: String
     ) throws(ForjaError) {
         let model = engine.model
-        // Weights and two moments, float32, and room for headers, tokenizer and state.
-        let directory = try AtomicDirectory(
-            at: path, expectedByteCount: 3 * model.checkpointByteCount + 1_048_576)
+        let directory = try AtomicDirectory(at: path, expectedByteCount: byteCount(of: model))
         let endOfText = Tokenization.endOfTextNames.first { tokenizer.id(of: $0) != nil }
         try model.configuration.huggingFace(
             beginOfTextID: nil,

@@ -75,10 +75,18 @@ public final class TrainingEngine {
     private let collected: [Variable]
     private var isReady = false
 
+    /// What a recipe can change when a step does not fit.
+    public static let recipeMemoryFix =
+        "lower training.batch_size_sequences or training.sequence_length_tokens, raise "
+        + "training.gradient_accumulation_steps, or set training.recompute: block; forja plan "
+        + "shows what each would need"
+
     /// Records and plans; allocates nothing.
+    ///
+    /// - Parameter memoryFix: As `Scheduler` takes it.
     public init(
         model: LlamaModel, shape: StepShape, optimizer: AdamWSettings, validates: Bool = true,
-        queue: Queue
+        queue: Queue, memoryFix: String = recipeMemoryFix
     ) throws(ForjaError) {
         self.model = model
         self.shape = shape
@@ -102,7 +110,7 @@ public final class TrainingEngine {
                 Variable(name: "\($0.name).gradient", shape: $0.shape, dtype: .float32)
             } : []
 
-        scheduler = Scheduler(queue: queue)
+        scheduler = Scheduler(queue: queue, memoryFix: memoryFix)
         let graph = StepGraph(recompute: shape.recompute)
         for (parameter, variable) in zip(parameters, collected) {
             graph.collectGradient(of: graph.tensor(parameter.compute), in: variable)

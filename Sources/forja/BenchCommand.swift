@@ -77,8 +77,10 @@ struct BenchStepCommand: ParsableCommand {
     @OptionGroup var compute: ComputeOptions
 
     func validate() throws {
-        guard steps >= 5 else { throw ValidationError("--steps is \(steps); use 5 or more") }
-        if let batch, batch < 1 { throw ValidationError("--batch is \(batch); use 1 or more") }
+        try checkRange("--steps", steps, 5...1_000_000)
+        if let batch {
+            try checkRange("--batch", batch, 1...(mostAtOnce / shape.configuration.contextLength))
+        }
     }
 
     private struct Report: Encodable {
@@ -119,7 +121,8 @@ struct BenchStepCommand: ParsableCommand {
             model: model, shape: StepShape(sequences: sequences, sequenceLength: length),
             optimizer: AdamWSettings(
                 beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, decaysOnlyMatrices: true),
-            validates: false, queue: queue)
+            validates: false, queue: queue,
+            memoryFix: "lower --batch or choose a smaller --shape")
         try engine.prepare()
         try model.initialize(seed: 0, on: queue)
         let tokens = engine.shape.tokensPerStep

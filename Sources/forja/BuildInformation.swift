@@ -2,7 +2,7 @@ import ForjaRuntime
 
 /// What `--version` prints.
 enum BuildInformation {
-    static let version = "0.1.0"
+    static var version: String { Device.engineVersion }
 
     static var text: String {
         #if arch(x86_64)

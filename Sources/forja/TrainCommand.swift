@@ -17,7 +17,7 @@ struct TrainCommand: ParsableCommand {
               forja train recipes/quickstart.yaml --run-dir runs/first --resume
               forja train recipes/quickstart.yaml --set training.max_steps=100 --set training.seed=2
 
-            Ctrl-C or SIGTERM finishes the step, saves and exits with 130; a second one stops at once.
+            Once steps run, Ctrl-C or SIGTERM finishes the step, saves and exits with 130; a second one stops at once.
             """)
 
     @Argument(help: "The recipe, a YAML file; recipes/ holds ready ones.")
@@ -92,6 +92,7 @@ struct TrainCommand: ParsableCommand {
                 + "\(queue.device.description.name) "
                 + "(\(queue.device.description.kind.rawValue), "
                 + "\(queue.device.description.threadCount) threads); run in \(directory.path)")
+        Interruption.listen()
         let validationLoss: Double?
         do {
             validationLoss = try trainer.train()

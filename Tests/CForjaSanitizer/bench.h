@@ -11,6 +11,9 @@ typedef struct bench {
     forja_device *other_device; /// for the "buffer of another device" fault
     forja_buffer *other_buffer;
 
+    const char *only; /// the one operation to check; NULL: all
+    size_t checks;    /// operations checked so far
+
     const char *case_name;
     /// Buffers of the current case, freed at its end.
     forja_buffer *buffers[32];
@@ -58,6 +61,9 @@ typedef struct operation {
     size_t span_offsets[12];
     size_t span_count;
 } operation;
+
+/// Whether `bench_check` will check `op` or only end its case: see `only`.
+bool bench_wants(const bench *b, const operation *op);
 
 /// Runs every fault (NULL queue and arguments, each present span out of range or of another device,
 /// a wrong dtype), each of which must be refused with a message, and a zeroed struct, which must not

@@ -4,11 +4,14 @@
 ///     smoke host      1 thread and 3 threads; both must give the same bits
 ///     smoke opencl    the first OpenCL device against the host
 ///
-/// Exits 0 when nothing failed.
+/// A second word names the one operation to run, as cases.c does (OPERATION), or "objects": devices,
+/// buffers and queues. Exits 0 when nothing failed; 77 when there is no OpenCL device to test and
+/// FORJA_TEST_REQUIRE_OPENCL is not 1.
 #include "bench.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void expect(bench *b, bool holds, const char *what) {
@@ -78,15 +81,17 @@ static void compare(bench *b, const bench *reference, bool exactly) {
 }
 
 int main(int argc, char **argv) {
-    const char *mode = argc == 2 ? argv[1] : "";
+    const char *mode = argc == 2 || argc == 3 ? argv[1] : "";
+    const char *only = argc == 3 ? argv[2] : NULL;
     const bool on_opencl = strcmp(mode, "opencl") == 0;
     if (!on_opencl && strcmp(mode, "host") != 0) {
-        fprintf(stderr, "usage: %s host|opencl\n", argv[0]);
+        fprintf(stderr, "usage: %s host|opencl [OPERATION|objects]\n", argv[0]);
         return 64;
     }
     if (on_opencl && forja_opencl_device_count() == 0) {
         fprintf(stderr, "no OpenCL device: %s\n", forja_opencl_status());
-        return 1;
+        const char *required = getenv("FORJA_TEST_REQUIRE_OPENCL");
+        return required && strcmp(required, "1") == 0 ? 1 : 77;
     }
     bench reference, subject;
     bench_open(&reference, 1, -1);
@@ -94,10 +99,16 @@ int main(int argc, char **argv) {
     forja_device_info info;
     if (forja_device_get_info(&info, subject.device) == FORJA_OK)
         printf("device: %s (%s)\n", info.name, info.platform);
-    run_object_faults(&subject);
+    reference.only = subject.only = only;
+    if (!only || strcmp(only, "objects") == 0)
+        run_object_faults(&subject);
     run_cases(&reference);
     run_cases(&subject);
     compare(&subject, &reference, !on_opencl);
+    if (subject.checks + subject.faults == 0) {
+        fprintf(stderr, "FAILED: cases.c has no operation \"%s\"\n", only);
+        subject.failures++;
+    }
     const size_t failures = subject.failures + reference.failures;
     printf("%zu numbers compared, %zu faults refused, %zu failures\n", subject.value_count,
            subject.faults + reference.faults, failures);

@@ -55,6 +55,13 @@ extension OperationTests {
             }
         }
 
+        @Test("lowers the flag for squares past the range of f32", arguments: Target.rows)
+        func lowersFlagForOverflow(target: Target) throws {
+            let scalars = StepScalars(gradientScale: 1, maxNorm: 1, lossSum: 1)
+            let got = try target.run { try norm([3e38, 3e38], scalars, at: $0) }
+            #expect(got.isFinite == 0)
+        }
+
         @Test("writes its three scalars and no other", arguments: Target.rows)
         func writesThreeScalars(target: Target) throws {
             let scalars = StepScalars(gradientScale: 1, maxNorm: 1, lossSum: 5)

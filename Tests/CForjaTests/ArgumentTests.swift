@@ -144,6 +144,8 @@ extension OperationTests {
                 { $0.lda = 2 }, { $0.ldb = 2 }, { $0.ldc = 2 }, { $0.c = $0.a }, { $0.c = $0.b },
                 { $0.alpha = .nan }, { $0.layout = forja_matmul_layout(7) },
                 { ($0.batch_count, $0.c_stride) = (2, 0) },
+                // The second result's first row would be the first one's second.
+                { ($0.batch_count, $0.c_stride) = (2, 3) },
             ]
             for spoil in spoiled {
                 var args = valid

@@ -14,6 +14,8 @@ extension OperationTests {
             square(130, heads: 2, groups: 2, width: 64, batch: 2),
             square(65, heads: 6, groups: 2, width: 80),
             square(1025, heads: 1, groups: 1, width: 16),
+            // More query heads than one task of the host takes.
+            square(65, heads: 9, groups: 1, width: 16),
         ]
 
         /// The shapes that `storage` is tried on. bf16 differs only in loads and stores, so two head
@@ -69,6 +71,14 @@ extension OperationTests {
             try expectBackward(shape, .f32, on: target)
         }
 
+        @Test(
+            "has the gradients of float64 where keys come in several chunks",
+            arguments: Target.attention)
+        func hasGradientsOverChunks(target: Target) throws {
+            let shape = Self.square(130, heads: 1, groups: 1, width: 256, batch: 16)
+            try expectBackward(shape, .f32, on: target)
+        }
+
         @Test("keeps packed documents apart", arguments: Target.attention, Storage.computing)
         func keepsDocumentsApart(target: Target, storage: Storage) throws {
             for shape in shapes(Self.packedShapes, for: storage) {
@@ -78,13 +88,19 @@ extension OperationTests {
 
         @Test("decodes against a cache", arguments: Target.attention, Storage.computing)
         func decodesAgainstCache(target: Target, storage: Storage) throws {
-            let decodes = [
-                (1, 2, 1, 64), (1, 8, 1, 16), (3, 3, 1, 80), (65, 2, 2, 128), (1, 6, 3, 64),
-            ].map { rows, heads, groups, width in
-                AttentionShape(
-                    batch: 3, queryLength: rows, keyLength: 150, heads: heads,
-                    keyValueHeads: groups, headDim: width, queryOffset: [0, 64, 85])
-            }
+            let decodes =
+                [
+                    (1, 2, 1, 64), (1, 8, 1, 16), (3, 3, 1, 80), (65, 2, 2, 128), (1, 6, 3, 64),
+                ].map { rows, heads, groups, width in
+                    AttentionShape(
+                        batch: 3, queryLength: rows, keyLength: 150, heads: heads,
+                        keyValueHeads: groups, headDim: width, queryOffset: [0, 64, 85])
+                } + [
+                    // Long enough to be split over tasks.
+                    AttentionShape(
+                        batch: 2, queryLength: 1, keyLength: 900, heads: 4, keyValueHeads: 2,
+                        headDim: 64, queryOffset: [899, 70])
+                ]
             for shape in shapes(decodes, for: storage) {
                 try expectForward(shape, storage, on: target)
             }

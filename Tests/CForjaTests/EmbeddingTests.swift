@@ -4,7 +4,7 @@ import Testing
 extension OperationTests {
     @Suite("Embedding")
     struct EmbeddingTests {
-        static let widths = [1, 63, 64, 65, 1025]
+        static let widths = [1, 63, 64, 65, 1024, 1025]
 
         @Test("copies the rows that ids name, to the bit", arguments: Target.rows, widths)
         func copiesRows(target: Target, width: Int) throws {

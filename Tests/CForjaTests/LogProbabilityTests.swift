@@ -128,6 +128,23 @@ extension OperationTests {
             }
         }
 
+        @Test(
+            "gives NaN for a label past the vocabulary, which it does not read",
+            arguments: Target.rows)
+        func givesNaNForUnknownLabel(target: Target) throws {
+            var rows = Rows(vocabulary: 65, storage: .f32)
+            rows.labels[4] = 65
+            rows.labels[6] = .max
+            try target.run { bench in
+                let call = try LogProbabilityCall(rows, at: bench)
+                try call.run(wantsGradient: false)
+                for (row, value) in try call.logProbability.values().enumerated() {
+                    #expect(value.isNaN == (row == 4 || row == 6), "row \(row)")
+                }
+                #expect(try call.lse.values().allSatisfy(\.isFinite))
+            }
+        }
+
         @Test("gives the same bits on any number of threads and in every run")
         func givesSameBits() throws {
             for storage in Storage.computing {
@@ -167,7 +184,7 @@ private struct Rows {
     let storage: Storage
     let logitScale: Double
     var logits: [Double]
-    let labels: [Int32]
+    var labels: [Int32]
     let weights: [Double]
 
     init(vocabulary: Int, storage: Storage, logitScale: Double = 1, logitRange: Double = 6) {

@@ -50,6 +50,16 @@ extension OperationTests {
             }
         }
 
+        /// Packed panels hold at most 2048 rows, 4096 columns and 1024 of k at once.
+        @Test("matches float64 past the extent of packed panels", arguments: Target.matmul)
+        func matchesPastPanels(target: Target) throws {
+            for (layout, m, n, k) in [
+                (MatmulLayout.nt, 50, 4100, 9), (.nn, 2050, 20, 9), (.tn, 49, 4100, 1030),
+            ] {
+                try expectProduct(Product(layout: layout, m: m, n: n, k: k), on: target)
+            }
+        }
+
         @Test("matches float64 for every storage type", arguments: Target.matmul, Storage.computing)
         func matchesForStorage(target: Target, input: Storage) throws {
             for output in Storage.computing {
@@ -176,6 +186,34 @@ extension OperationTests {
                         try Target.expectSameBits(on: Target.matmul) {
                             try run(product, at: $0, a: a, b: b).c.bytes()
                         }
+                    }
+                }
+            }
+        }
+
+        @Test("gives the same bits by every tile of ascending k")
+        func givesSameBitsByEveryTile() throws {
+            // OpenBLAS and the narrow host paths order their sums as they like; with few rows, so do all.
+            let targets = Target.matmul.filter {
+                !$0.device.isHost || $0.forced == nil || $0.forced?.value == "avx2"
+            }
+            for layout in MatmulLayout.allCases {
+                for accumulates in [false, true] {
+                    var product = Product(layout: layout, m: 130, n: 70, k: 1100)
+                    product.accumulates = accumulates
+                    var random = TestRandom(seed: 8)
+                    let a = random.values(product.m * product.k, as: .f32)
+                    let b = random.values(product.n * product.k, as: .f32)
+                    let old = random.values(product.m * product.n, as: .f32)
+                    let results = try targets.map { target in
+                        try target.run {
+                            try run(product, at: $0, a: a, b: b, old: old).c.values()
+                        }
+                    }
+                    for (target, result) in zip(targets, results) {
+                        #expect(
+                            result == results[0],
+                            "\(target.testDescription) differs from \(targets[0].testDescription)")
                     }
                 }
             }

@@ -36,6 +36,15 @@ extension OperationTests {
             }
         }
 
+        @Test("need no more memory than they say", arguments: Target.rows)
+        func needNoMoreMemoryThanTheySay(target: Target) throws {
+            let x = [Double](repeating: 1, count: 2 * Self.chunk + 1)
+            let got = try target.run(alone: true) {
+                try sum(x, scale: 1, old: nil, at: $0).values()
+            }
+            #expect(got == [Double(x.count)])
+        }
+
         @Test("show NaN and infinity wherever they stand", arguments: Target.rows)
         func showSpecialValues(target: Target) throws {
             for index in [0, 64, 1024] {
@@ -93,7 +102,9 @@ extension OperationTests {
             args.count = UInt64(x.count)
             args.scale = Float(scale)
             args.accumulate = old != nil
-            try bench.run { forja_sum($0, &args) }
+            try bench.run(workspaceBytes: forja_sum_workspace_bytes(bench.device.device, &args)) {
+                forja_sum($0, &args)
+            }
             return out
         }
 

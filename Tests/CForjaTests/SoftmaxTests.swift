@@ -4,7 +4,7 @@ import Testing
 extension OperationTests {
     @Suite("Softmax")
     struct SoftmaxTests {
-        static let widths = [1, 63, 64, 65, 1025]
+        static let widths = [1, 63, 64, 65, 1024, 1025]
 
         @Test("matches float64 for ragged widths, in place too", arguments: Target.rows, widths)
         func matchesForRaggedWidths(target: Target, width: Int) throws {

@@ -40,12 +40,17 @@ final class ForjaProcess {
     private let errorPath: String
     private let deadline = Date(timeIntervalSinceNow: patience)
 
+    /// Launcher under which no written file grows past `blocks` KiB.
+    static func limitingFiles(toBlocks blocks: Int) -> [String] {
+        ["bash", "-c", "ulimit -f \(blocks); exec \"$0\" \"$@\""]
+    }
+
     /// Starts `forja` in a workspace.
     ///
-    /// - Parameter fileBlocks: Limit of a written file's size in KiB.
+    /// - Parameter launcher: A command that takes `forja` and its arguments as its last arguments.
     init(
         _ arguments: [String], in workspace: Workspace, environment: [String: String] = [:],
-        fileBlocks: Int? = nil
+        launcher: [String] = []
     ) throws {
         self.workspace = workspace
         let name = UUID().uuidString
@@ -54,14 +59,9 @@ final class ForjaProcess {
         for path in [outputPath, errorPath] {
             try Data().write(to: URL(fileURLWithPath: path))
         }
-        if let fileBlocks {
-            process.executableURL = URL(fileURLWithPath: "/bin/bash")
-            let script = "ulimit -f \(fileBlocks); exec \"$0\" \"$@\""
-            process.arguments = ["-c", script, Self.binary] + arguments
-        } else {
-            process.executableURL = URL(fileURLWithPath: Self.binary)
-            process.arguments = arguments
-        }
+        process.executableURL = URL(
+            fileURLWithPath: launcher.isEmpty ? Self.binary : "/usr/bin/env")
+        process.arguments = launcher + (launcher.isEmpty ? [] : [Self.binary]) + arguments
         process.currentDirectoryURL = URL(fileURLWithPath: workspace.path)
         var variables = ProcessInfo.processInfo.environment
         variables["FORJA_MEMORY_LIMIT"] = nil
@@ -73,16 +73,26 @@ final class ForjaProcess {
         try process.run()
     }
 
-    /// Sends a signal once `condition` holds.
-    func send(_ signal: Int32, when condition: () -> Bool) throws {
+    /// Waits until `condition` holds, with the process still running.
+    func wait(until condition: () -> Bool) throws {
         while !condition() {
-            try #require(process.isRunning, "ended before the signal\n\(text(errorPath))")
+            try #require(process.isRunning, "ended too soon\n\(text(errorPath))")
             try checkPatience()
             usleep(1000)
         }
-        try #require(process.isRunning, "ended before the signal\n\(text(errorPath))")
+        try #require(process.isRunning, "ended too soon\n\(text(errorPath))")
+    }
+
+    /// Sends a signal once `condition` holds.
+    func send(_ signal: Int32, when condition: () -> Bool) throws {
+        try wait(until: condition)
         kill(process.processIdentifier, signal)
     }
+
+    var processIdentifier: Int32 { process.processIdentifier }
+
+    /// Standard output so far.
+    var output: String { text(outputPath) }
 
     func wait() throws -> Outcome {
         while process.isRunning {

@@ -24,27 +24,9 @@ struct ResumeTests {
         }
     }
 
-    private func expectEqualRuns(
-        _ workspace: Workspace, _ a: String, _ b: String, steps: Int,
-        sourceLocation: SourceLocation = #_sourceLocation
-    ) throws {
-        let losses = workspace.stepMetrics(a).compactMap(\.loss)
-        #expect(losses.count == steps, sourceLocation: sourceLocation)
-        #expect(
-            workspace.stepMetrics(a) == workspace.stepMetrics(b), sourceLocation: sourceLocation)
-        for name in ["model.safetensors", "optimizer.safetensors"] {
-            let file = "checkpoints/step-\(steps)/\(name)"
-            #expect(
-                try workspace.data("\(a)/\(file)") == workspace.data("\(b)/\(file)"), "\(name)",
-                sourceLocation: sourceLocation)
-        }
-    }
-
-    private static var devices: [String] {
-        ["cpu"] + TestedDevice.all.map(\.description).filter { $0 == "opencl:0" }
-    }
-
-    @Test("after SIGKILL the run goes on from its newest checkpoint", arguments: devices)
+    @Test(
+        "after SIGKILL the run goes on from its newest checkpoint",
+        arguments: TestedDevice.selectors)
     func resumesAfterKill(device: String) throws {
         let workspace = try Workspace()
         let length = Length(device: device)
@@ -62,19 +44,21 @@ struct ResumeTests {
         #expect(resumed.status == 0, "\(resumed)")
         #expect(!resumed.errors.contains("resumed from step \(length.steps)"))
         #expect(resumed.errors.contains("resumed from step "))
-        try expectEqualRuns(workspace, "straight", "stopped", steps: length.steps)
+        try workspace.expectEqualRuns("straight", "stopped", steps: length.steps)
     }
 
-    @Test("SIGINT and SIGTERM save the step, exit with 130 and say how to go on")
-    func resumesAfterSignals() throws {
+    @Test(
+        "SIGINT and SIGTERM save the step, exit with 130 and say how to go on",
+        arguments: TestedDevice.selectors)
+    func resumesAfterSignals(device: String) throws {
         let workspace = try Workspace()
-        let length = Length(device: "cpu")
-        let straight = try workspace.train("straight", length.settings)
+        let length = Length(device: device)
+        let straight = try workspace.train("straight", length.settings, device: device)
         #expect(straight.status == 0, "\(straight)")
 
         for (signal, name) in [(SIGINT, "SIGINT"), (SIGTERM, "SIGTERM")] {
             let process = try ForjaProcess(
-                Workspace.training(name, length.settings), in: workspace)
+                Workspace.training(name, length.settings, device: device), in: workspace)
             try process.send(signal) { workspace.lastStep(name) >= length.signalStep }
             let stopped = try process.wait()
             #expect(stopped.status == 130, "\(stopped)")
@@ -84,10 +68,11 @@ struct ResumeTests {
             #expect(stopped.errors.contains("error: \(name): step \(step) is saved in \(name)\n"))
             #expect(workspace.has("\(name)/checkpoints/step-\(step)/forja.json"))
 
-            let resumed = try workspace.train(name, length.settings, ["--resume"])
+            let resumed = try workspace.train(
+                name, length.settings, ["--resume"], device: device)
             #expect(resumed.status == 0, "\(resumed)")
             #expect(resumed.errors.contains("resumed from step \(step)\n"))
-            try expectEqualRuns(workspace, "straight", name, steps: length.steps)
+            try workspace.expectEqualRuns("straight", name, steps: length.steps)
         }
     }
 

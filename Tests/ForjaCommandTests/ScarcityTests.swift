@@ -46,7 +46,7 @@ struct ScarcityTests {
         // Weights are a third of a checkpoint: they still fit, the moments do not.
         let failed = try workspace.train(
             "run", ["training.max_steps=8"], ["--resume"],
-            fileBlocks: byteCount * 3 / 4 / 1024)
+            launcher: ForjaProcess.limitingFiles(toBlocks: byteCount * 3 / 4 / 1024))
         #expect(failed.status == 1, "\(failed)")
         #expect(failed.output.isEmpty)
         #expect(failed.errors.contains("error: cannot write run/checkpoints/"), "\(failed)")
@@ -60,6 +60,77 @@ struct ScarcityTests {
         let resumed = try workspace.train("run", ["training.max_steps=8"], ["--resume"])
         #expect(resumed.status == 0, "\(resumed)")
         #expect(resumed.errors.contains("resumed from step 4\n"))
+    }
+
+    @Test(
+        "a disk too small for the run's checkpoints is refused before the first step",
+        .enabled(if: SmallDisk.isPossible, "a tmpfs takes root or user namespaces"))
+    func smallDisk() throws {
+        let workspace = try Workspace()
+        let disk = try SmallDisk(in: workspace, byteCount: 2 << 20)
+        let refused = try workspace.train("disk/run", launcher: disk.launcher)
+        #expect(refused.status == 1, "\(refused)")
+        #expect(refused.output.isEmpty)
+        // Three of a little more than 1 MiB each: two are kept while the next is written.
+        #expect(
+            refused.errors.contains(
+                /error: disk\/run has no room for checkpoints: 3[0-9]{6} bytes needed for 3, [0-9]+ bytes free/
+            ), "\(refused)")
+        #expect(refused.errors.contains("  fix: free space there, "), "\(refused)")
+        #expect(!(try disk.entries("run").contains("metrics.jsonl")))
+
+        let one = ["checkpoint.every_steps=0"]
+        let fitting = try workspace.train("disk/run", one, launcher: disk.launcher)
+        #expect(fitting.status == 0, "\(fitting)")
+        #expect(try disk.entries("run/checkpoints") == ["step-12"])
+    }
+
+    /// Far more steps than pass before the disk is full.
+    private static let endless = ["training.max_steps=1000000", "checkpoint.every_steps=100"]
+
+    @Test(
+        "a disk that fills between saves ends the run with its checkpoints whole",
+        .enabled(if: SmallDisk.isPossible, "a tmpfs takes root or user namespaces"),
+        arguments: [
+            // Steps are still logged and a checkpoint no longer fits; then not even a step's line.
+            (
+                800 << 10,
+                ["cannot write disk/run/checkpoints/step-", " bytes needed, ", " bytes free"]
+            ),
+            (0, ["disk/run/"]),
+        ])
+    func fullDisk(leaving byteCount: Int, parts: [String]) throws {
+        let workspace = try Workspace()
+        let disk = try SmallDisk(in: workspace, byteCount: 8 << 20)
+        let process = try ForjaProcess(
+            Workspace.training("disk/run", Self.endless), in: workspace, launcher: disk.launcher)
+        func steps() throws -> Set<String> { try disk.entries("run/checkpoints") }
+        try process.wait {
+            ((try? steps()) ?? []).contains { $0.hasPrefix("step-") }
+        }
+        try disk.fill(leaving: byteCount)
+        let full = try process.wait()
+        #expect(full.status == 1, "\(full)")
+        #expect(full.output.isEmpty)
+        let line = full.errors.split(separator: "\n").first { $0.hasPrefix("error: ") } ?? ""
+        #expect(!line.isEmpty && parts.allSatisfy { line.contains($0) }, "\(full)")
+        #expect(full.errors.contains("  fix: free space"), "\(full)")
+
+        let kept = try steps()
+        #expect(!kept.isEmpty && kept.allSatisfy { $0.hasPrefix("step-") }, "\(kept)")
+        for step in kept {
+            let score = try workspace.run(
+                "score", "--model", "disk/run/checkpoints/\(step)", "--ids", "1 2 3", "--device",
+                "cpu", launcher: disk.launcher)
+            #expect(score.status == 0, "\(score)")
+        }
+        disk.empty()
+        let newest = try #require(kept.compactMap { Int($0.dropFirst(5)) }.max())
+        let resumed = try workspace.train(
+            "disk/run", ["training.max_steps=\(newest + 5)", "checkpoint.every_steps=100"],
+            ["--resume"], launcher: disk.launcher)
+        #expect(resumed.status == 0, "\(resumed)")
+        #expect(resumed.errors.contains("resumed from step \(newest)\n"), "\(resumed)")
     }
 
     @Test("a step that is not finite is named with its tokens, and the last checkpoint stays")

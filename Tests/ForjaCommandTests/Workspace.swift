@@ -58,10 +58,10 @@ final class Workspace: Sendable {
 
     /// Runs `forja` to its end.
     func run(
-        _ arguments: String..., environment: [String: String] = [:], fileBlocks: Int? = nil
+        _ arguments: String..., environment: [String: String] = [:], launcher: [String] = []
     ) throws -> ForjaProcess.Outcome {
         try ForjaProcess(
-            arguments, in: self, environment: environment, fileBlocks: fileBlocks
+            arguments, in: self, environment: environment, launcher: launcher
         ).wait()
     }
 
@@ -76,11 +76,11 @@ final class Workspace: Sendable {
     /// Trains to the end.
     func train(
         _ run: String, _ settings: [String] = [], _ more: [String] = [], device: String = "cpu",
-        environment: [String: String] = [:], fileBlocks: Int? = nil
+        environment: [String: String] = [:], launcher: [String] = []
     ) throws -> ForjaProcess.Outcome {
         try ForjaProcess(
             Self.training(run, settings, more, device: device), in: self,
-            environment: environment, fileBlocks: fileBlocks
+            environment: environment, launcher: launcher
         ).wait()
     }
 

@@ -33,7 +33,7 @@ struct HuggingFaceConfigTests {
                 factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4,
                 originalMaximumPositions: 32),
             tiesWordEmbeddings: isTied, beginOfTextID: 0, endOfTextIDs: [1], dtype: .float32)
-        for name in ["config.json", "config-transformers4.json"] {
+        for name in ["config.json", "transformers4/config.json"] {
             let config = try HuggingFaceConfig(contentsOf: fixtures + "\(folder)/\(name)")
             #expect(config == expected)
         }

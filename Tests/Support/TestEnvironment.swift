@@ -30,6 +30,9 @@ public enum TestedDevice: Sendable, CustomStringConvertible {
     public static let all: [TestedDevice] =
         [.host] + Device.openCLDevices().indices.map(TestedDevice.openCL)
 
+    /// What `--device` takes for the host and, where there is one, for the first OpenCL device.
+    public static let selectors: [String] = all.prefix(2).map(\.description)
+
     public var description: String {
         switch self {
         case .host: "cpu"

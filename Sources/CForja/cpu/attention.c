@@ -6,8 +6,7 @@
 
 #include "attention.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "instruction_set.h"
 
 #define TILE FORJA__ATTENTION_TILE
 
@@ -99,18 +98,17 @@ uint64_t forja__cpu_attention_backward_workspace_bytes(const forja_device *devic
     return workspace_bytes(&plan, forja__pool_thread_count(device->pool));
 }
 
-/// The widest instruction set that this machine runs; FORJA_CPU=avx2|generic forces a narrower one.
 static const forja__attention_kernels *kernels(void) {
+    switch (forja__host_instruction_set()) {
 #if defined(__x86_64__)
-    const char *forced = getenv("FORJA_CPU");
-    bool wide = !forced, fused = !forced || strcmp(forced, "avx2") == 0;
-    if (wide && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+    case FORJA__AVX512:
         return &forja__attention_avx512;
-    if (fused && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    case FORJA__AVX2:
         return &forja__attention_avx2;
 #endif
-    return &forja__attention_generic;
+    default:
+        return &forja__attention_generic;
+    }
 }
 
 typedef struct task_context {

@@ -3,8 +3,10 @@
 // All threads pack the operands once, then multiply panels by a register tile; OpenBLAS under the
 // pool packs them once per tile instead. bf16 is widened while it is packed. The sums are those of
 // kernels/matmul.cl, bit for bit.
+#include <stdalign.h>
 #include <string.h>
 
+#include "instruction_set.h"
 #include "matmul_panels.h"
 
 #ifdef __x86_64__
@@ -75,12 +77,8 @@ typedef struct instruction_set {
 #include "matmul_panels_kernels.inc"
 
 static const instruction_set *best_set(void) {
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        return &avx512_set;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return &avx2_set;
-    return NULL;
+    const forja__instruction_set set = forja__host_instruction_set();
+    return set == FORJA__AVX512 ? &avx512_set : set == FORJA__AVX2 ? &avx2_set : NULL;
 }
 
 /// Limits that keep the panels within a few tens of megabytes.

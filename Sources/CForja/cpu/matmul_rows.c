@@ -6,6 +6,7 @@
 // tile changes bits.
 #include <string.h>
 
+#include "instruction_set.h"
 #include "matmul.h"
 
 /// ROWS and COLUMNS are the largest tile. Above ROW_LIMIT packing B pays for itself.
@@ -140,14 +141,16 @@ run_avx512(void *context, uint64_t index, uint32_t thread) {
 #endif
 
 static forja__task *best_task(void) {
+    switch (forja__host_instruction_set()) {
 #ifdef __x86_64__
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    case FORJA__AVX512:
         return run_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    case FORJA__AVX2:
         return run_avx2;
 #endif
-    return run_baseline;
+    default:
+        return run_baseline;
+    }
 }
 
 bool forja__matmul_rows_applies(const forja_matmul_args *args) {

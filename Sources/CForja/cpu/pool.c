@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -177,8 +178,8 @@ void forja__pool_run(forja__pool *pool, uint64_t task_count, forja__task *task, 
     pthread_mutex_unlock(&pool->run_lock);
 }
 
-/// Cores in the affinity mask; the mask grows until the kernel accepts its size.
-static uint32_t affinity_core_count(void) {
+uint32_t forja__affinity_core_count(void) {
+    // The mask grows until the kernel accepts its size.
     for (size_t cores = 1024; cores <= 1u << 20; cores *= 2) {
         cpu_set_t *set = CPU_ALLOC(cores);
         if (!set)
@@ -194,7 +195,7 @@ static uint32_t affinity_core_count(void) {
 
 forja_status forja__pool_create(forja__pool **out, uint32_t thread_count) {
     if (thread_count == 0)
-        thread_count = affinity_core_count();
+        thread_count = forja__affinity_core_count();
     forja__pool *pool = aligned_alloc(alignof(forja__pool), sizeof(forja__pool));
     struct worker *workers = calloc(thread_count, sizeof *workers);
     if (!pool || !workers) {

@@ -73,8 +73,9 @@ forja_status forja__cpu_gradient_norm(forja_queue *queue, const forja_gradient_n
     (void)queue;
     float *scalars = forja__ptr(args->scalars, float);
     float scale = scalars[FORJA_STEP_GRADIENT_SCALE], max_norm = scalars[FORJA_STEP_MAX_NORM];
-    double squares = add_in_order(forja__ptr(args->partials, float), args->partial_count);
-    float norm = (float)(sqrt(squares) * fabsf(scale));
+    // Rounded to f32 so that a sum past its range is infinite here as on OpenCL devices.
+    float squares = (float)add_in_order(forja__ptr(args->partials, float), args->partial_count);
+    float norm = sqrtf(squares) * fabsf(scale);
     float clip = max_norm > 0 ? max_norm / (norm + 1e-6f) : 1.0f;
     scalars[FORJA_STEP_GRADIENT_NORM] = norm;
     scalars[FORJA_STEP_UPDATE_SCALE] = scale * (clip < 1 ? clip : 1.0f);

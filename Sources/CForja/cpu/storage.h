@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../internal.h"
+#include "instruction_set.h"
 #include "vector_math.h"
 
 typedef uint16_t forja__u16x16 __attribute__((vector_size(32)));
@@ -19,23 +20,16 @@ typedef uint32_t forja__u32x16 __attribute__((vector_size(64)));
 #define FORJA__TARGET_AVX512 __attribute__((target("avx512f")))
 #define FORJA__TARGET_AVX2 __attribute__((target("avx2,fma")))
 
-/// The task of the best instruction set that processor and system have.
-FORJA__INLINE forja__task *forja__best_task(forja__task *avx512, forja__task *avx2,
-                                            forja__task *baseline) {
-    if (__builtin_cpu_supports("avx512f"))
-        return avx512;
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? avx2 : baseline;
-}
 #else
 #define FORJA__TARGET_AVX512
 #define FORJA__TARGET_AVX2
+#endif
 
 FORJA__INLINE forja__task *forja__best_task(forja__task *avx512, forja__task *avx2,
                                             forja__task *baseline) {
-    (void)avx512, (void)avx2;
-    return baseline;
+    const forja__instruction_set set = forja__host_instruction_set();
+    return set == FORJA__AVX512 ? avx512 : set == FORJA__AVX2 ? avx2 : baseline;
 }
-#endif
 
 /// From `static inline void name_body(const void *context, uint64_t index)` makes `name_task()`,
 /// the pool task for this processor.

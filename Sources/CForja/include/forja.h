@@ -5,6 +5,7 @@
 /// aborts and nothing prints.
 #pragma once
 
+#include "forja_version.h"
 #include "forja_status.h"
 #include "forja_types.h"
 #include "forja_device.h"

@@ -13,7 +13,7 @@ extern "C" {
 /// `*_row_stride` elements apart (so Q, K, V may lie in one fused [B, T, H + 2G, D] tensor); batches
 /// are T (or S) rows apart. Key j is visible to query row i of batch b when
 ///     document_start[b, i] ≤ j ≤ query_offset[b] + i.
-/// With query_offset absent (0), T ≤ S is not needed beyond row i reading keys up to i: training uses S = T.
+/// With query_offset absent (0), T ≤ S: row i reads keys up to i, and training uses S = T. Both are below 2^31.
 /// The last visible key (j = query_offset + i) is always inside the row's own document.
 ///
 /// `lse` [B, H, T] f32 is the log-sum-exp of the scaled scores (natural logarithm); the backward pass reads it.

@@ -9,7 +9,7 @@ extern "C" {
 #endif
 
 typedef enum forja_device_kind {
-    /// The host CPU through BLAS and vector C.
+    /// The host CPU: vector C, and BLAS where the processor has neither AVX-512 nor AVX2.
     FORJA_DEVICE_HOST = 0,
     FORJA_DEVICE_OPENCL_GPU = 1,
     FORJA_DEVICE_OPENCL_CPU = 2,

@@ -16,8 +16,9 @@ typedef enum forja_matmul_layout {
 /// C = alpha · op(A) · op(B), or C += alpha · op(A) · op(B) when `accumulate`.
 ///
 /// Row-major; `lda`, `ldb`, `ldc` are elements between rows as stored; strides are elements between
-/// the matrices of a batch (0 shares one). Sums are f32, each element's k in ascending order of
-/// blocks, so results depend on neither thread count nor tile size chosen at run time.
+/// the matrices of a batch (0 shares one). Sums are f32 in an order fixed by shape and device: k
+/// ascending, except that products of few rows by B[N,K]ᵀ add in the lanes of a vector. So results
+/// depend on neither thread count nor tile size chosen at run time.
 /// A and B have `input_dtype` (f32 or bf16), C has `output_dtype` (f32 or bf16). C overlaps
 /// neither A nor B. k = 0 gives 0 (or leaves C when accumulating).
 typedef struct forja_matmul_args {

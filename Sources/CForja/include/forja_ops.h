@@ -126,6 +126,7 @@ typedef struct forja_sum_args {
     bool accumulate;
 } forja_sum_args;
 forja_status forja_sum(forja_queue *queue, const forja_sum_args *args);
+uint64_t forja_sum_workspace_bytes(const forja_device *device, const forja_sum_args *args);
 
 #ifdef __cplusplus
 }

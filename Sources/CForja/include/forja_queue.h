@@ -21,7 +21,7 @@ forja_status forja_queue_finish(forja_queue *queue);
 /// that reserves the largest `forja_*_workspace_bytes` first sees no allocation later.
 forja_status forja_queue_reserve_workspace(forja_queue *queue, uint64_t size_bytes);
 
-/// Kernel launches since the queue was created (host operations count one each).
+/// Operations handed to the device since the queue was created; one may be several kernels.
 uint64_t forja_queue_launch_count(const forja_queue *queue);
 
 #ifdef __cplusplus

@@ -17,7 +17,7 @@ typedef enum forja_status {
     FORJA_ERROR_DEVICE = 4,
     /// A kernel did not compile; the message carries the compiler's log.
     FORJA_ERROR_COMPILE = 5,
-    /// The machine lacks what the call needs: a loader, a device, a capability.
+    /// The machine lacks what the call needs: a thread, a readable kernel file.
     FORJA_ERROR_UNAVAILABLE = 6,
 } forja_status;
 

@@ -28,7 +28,7 @@ struct forja__opencl_device {
     uint64_t max_work_group;
     /// The kernels *_nv_mma.cl run here: opencl/nv_mma.h.
     bool has_nv_mma;
-    /// And those of matmul_nv_wgmma.ptx.
+    /// And those of matmul_nv_wgmma_module.ptx.
     bool has_nv_wgmma;
     /// Program binaries of this device are kept on disk.
     bool keeps_binaries;

@@ -10,6 +10,11 @@
 
 #include "../sha256.h"
 
+#if defined FORJA__GENERATED_KERNELS || !defined __has_embed
+// Written from the same files by cmake/EmbedKernels.cmake, for compilers without #embed.
+#include "forja_generated_kernels.h"
+#else
+
 static const char common[] = {
 #embed "../../../kernels/common.cl" suffix(, )
     0};
@@ -62,7 +67,6 @@ static const char adamw[] = {
 static const char cache[] = {
 #embed "../../../kernels/cache.cl" suffix(, )
     0};
-
 static const char nv_mma_ptx[] = {
 #embed "../../../kernels/nv_mma_ptx.cl" suffix(, )
     0};
@@ -75,10 +79,11 @@ static const char matmul_nv_mma[] = {
 static const char attention_nv_mma[] = {
 #embed "../../../kernels/attention_nv_mma.cl" suffix(, )
     0};
-
-static const char matmul_nv_wgmma[] = {
-#embed "../../../kernels/matmul_nv_wgmma.ptx" suffix(, )
+static const char matmul_nv_wgmma_module[] = {
+#embed "../../../kernels/matmul_nv_wgmma_module.ptx" suffix(, )
     0};
+
+#endif
 
 static const struct {
     const char *name, *text;
@@ -102,7 +107,7 @@ static const struct {
     [FORJA__SOURCE_NV_MMA_PROBE] = {"nv_mma_probe.cl", nv_mma_probe},
     [FORJA__SOURCE_MATMUL_NV_MMA] = {"matmul_nv_mma.cl", matmul_nv_mma},
     [FORJA__SOURCE_ATTENTION_NV_MMA] = {"attention_nv_mma.cl", attention_nv_mma},
-    [FORJA__SOURCE_MATMUL_NV_WGMMA] = {"matmul_nv_wgmma.ptx", matmul_nv_wgmma},
+    [FORJA__SOURCE_MATMUL_NV_WGMMA] = {"matmul_nv_wgmma_module.ptx", matmul_nv_wgmma_module},
 };
 
 /// The override directory; NULL without one.
@@ -145,8 +150,7 @@ static forja_status read_text(char **out, const char *name, const char *embedded
                        "%s could not be read; correct or unset FORJA_KERNELS", path);
 }
 
-/// Whether it stands behind nv_mma_ptx.cl.
-static bool needs_ptx(forja__source source) {
+bool forja__kernel_source_uses_ptx(forja__source source) {
     return source == FORJA__SOURCE_NV_MMA_PROBE || source == FORJA__SOURCE_MATMUL_NV_MMA ||
            source == FORJA__SOURCE_ATTENTION_NV_MMA;
 }
@@ -161,16 +165,18 @@ forja_status forja__kernel_source(char **out, forja__source source) {
         return read_text(out, name, sources[source].text);
     char *prefix = NULL, *ptx = NULL, *text = NULL;
     forja_status status = read_text(&prefix, "common.cl", common);
-    if (status == FORJA_OK && needs_ptx(source))
+    if (status == FORJA_OK && forja__kernel_source_uses_ptx(source))
         status = read_text(&ptx, "nv_mma_ptx.cl", nv_mma_ptx);
     if (status == FORJA_OK)
         status = read_text(&text, name, sources[source].text);
     if (status == FORJA_OK) {
         // The compiler's log then counts lines as the files do.
-        if (asprintf(out, "#line 1 \"common.cl\"\n%s\n%s%s\n#line 1 \"%s\"\n%s", prefix,
-                     ptx ? "#line 1 \"nv_mma_ptx.cl\"\n" : "", ptx ? ptx : "", name, text) < 0)
+        if (asprintf(out, "#line 1 \"common.cl\"\n%s%s%s\n#line 1 \"%s\"\n%s", prefix,
+                     ptx ? "\n#line 1 \"nv_mma_ptx.cl\"\n" : "", ptx ? ptx : "", name, text) < 0) {
+            *out = NULL; // a failed asprintf leaves it undefined
             status = forja__fail(FORJA_ERROR_OUT_OF_MEMORY,
                                  "no memory for the text of %s; free memory on the machine", name);
+        }
     }
     free(prefix);
     free(ptx);

@@ -12,36 +12,30 @@ forja_status forja__opencl_log_probability(forja_queue *queue,
                                            const forja_log_probability_args *args) {
     static const char name[] = "forja_log_probability";
     forja__rows rows = choose(queue, args);
-    cl_kernel kernel;
-    FORJA__TRY(forja__rows_kernel(
-        &kernel, queue->device, FORJA__SOURCE_LOG_PROBABILITY, rows,
-        args->entropy.buffer ? " -DLOG_SUM_EXP -DWITH_WEIGHTED_SUM" : " -DLOG_SUM_EXP", name));
-    cl_ulong group_rows = forja__rows_per_group(rows, args->vocabulary);
-    forja__rows_range range =
-        forja__rows_groups(rows, forja__ceil_groups(args->rows, group_rows));
-    return FORJA__LAUNCH(queue, kernel, name, 1, range.global, range.local,
+    forja__rows_launch launch;
+    FORJA__TRY(forja__rows_prepare(&launch, queue->device, FORJA__SOURCE_LOG_PROBABILITY, rows,
+                                   args->entropy.buffer ? " -DLOG_SUM_EXP -DWITH_WEIGHTED_SUM"
+                                                        : " -DLOG_SUM_EXP",
+                                   name, args->rows, args->vocabulary));
+    return FORJA__LAUNCH(queue, launch.kernel, name, 1, launch.range.global, launch.range.local,
                          FORJA__ARG_SPAN(args->logits), FORJA__ARG_SPAN(args->labels),
                          FORJA__ARG_SPAN(args->log_probability), FORJA__ARG_SPAN(args->lse),
                          FORJA__ARG_SPAN(args->entropy), FORJA__ARG_SPAN(args->gradient),
                          FORJA__ARG(args->rows), FORJA__ARG(args->vocabulary),
                          FORJA__ARG(args->row_stride), FORJA__ARG(args->logit_scale),
-                         FORJA__ARG(group_rows));
+                         FORJA__ARG(launch.group_rows));
 }
 
 forja_status forja__opencl_log_probability_backward(forja_queue *queue,
                                                     const forja_log_probability_args *args) {
     static const char name[] = "forja_log_probability_backward";
     forja__rows rows = choose(queue, args);
-    cl_kernel kernel;
-    FORJA__TRY(forja__rows_kernel(&kernel, queue->device, FORJA__SOURCE_LOG_PROBABILITY, rows, "",
-                                  name));
-    cl_ulong group_rows = forja__rows_per_group(rows, args->vocabulary);
-    forja__rows_range range =
-        forja__rows_groups(rows, forja__ceil_groups(args->rows, group_rows));
-    return FORJA__LAUNCH(queue, kernel, name, 1, range.global, range.local,
-                         FORJA__ARG_SPAN(args->logits), FORJA__ARG_SPAN(args->labels),
-                         FORJA__ARG_SPAN(args->lse), FORJA__ARG_SPAN(args->gradient),
-                         FORJA__ARG(args->rows), FORJA__ARG(args->vocabulary),
-                         FORJA__ARG(args->row_stride), FORJA__ARG(args->logit_scale),
-                         FORJA__ARG(group_rows));
+    forja__rows_launch launch;
+    FORJA__TRY(forja__rows_prepare(&launch, queue->device, FORJA__SOURCE_LOG_PROBABILITY, rows, "",
+                                   name, args->rows, args->vocabulary));
+    return FORJA__LAUNCH(
+        queue, launch.kernel, name, 1, launch.range.global, launch.range.local,
+        FORJA__ARG_SPAN(args->logits), FORJA__ARG_SPAN(args->labels), FORJA__ARG_SPAN(args->lse),
+        FORJA__ARG_SPAN(args->gradient), FORJA__ARG(args->rows), FORJA__ARG(args->vocabulary),
+        FORJA__ARG(args->row_stride), FORJA__ARG(args->logit_scale), FORJA__ARG(launch.group_rows));
 }

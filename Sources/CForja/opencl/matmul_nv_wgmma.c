@@ -1,4 +1,4 @@
-// Launches the kernels of kernels/matmul_nv_wgmma.ptx, and probes them.
+// Launches the kernels of kernels/matmul_nv_wgmma_module.ptx, and probes them.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

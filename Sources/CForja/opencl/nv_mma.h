@@ -57,7 +57,7 @@ forja_status forja__matmul_launch_nv_mma(forja_queue *queue, const forja_matmul_
 bool forja__matmul_nv_wgmma_runs(const forja_device *device, const forja_matmul_args *args);
 forja_status forja__matmul_launch_nv_wgmma(forja_queue *queue, const forja_matmul_args *args);
 
-/// Whether the driver takes matmul_nv_wgmma.ptx and each of its kernels multiplies small integers
+/// Whether the driver takes matmul_nv_wgmma_module.ptx and each of its kernels multiplies small integers
 /// without error. For opencl/probe.c, on devices that forja__opencl_has_nv_mma.
 bool forja__matmul_nv_wgmma_probe(forja_device *device);
 

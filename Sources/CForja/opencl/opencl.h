@@ -51,7 +51,7 @@ forja_status forja__kernel_get(cl_kernel *out, forja_device *device, forja__sour
 /// One kernel argument. Made by the FORJA__ARG macros.
 typedef struct forja__arg {
     size_t size;
-    const void *value; /// NULL with a size: local memory of that size
+    const void *value;
 } forja__arg;
 
 /// A span is passed as two arguments: `__global T *buffer, ulong offset`. An absent span passes a NULL buffer, 0.
@@ -59,7 +59,6 @@ typedef struct forja__arg {
     (forja__arg){sizeof(cl_mem), forja__span_memory(&(span))},                          \
         (forja__arg){sizeof(cl_ulong), &(span).offset}
 #define FORJA__ARG(value) (forja__arg){sizeof(value), &(value)}
-#define FORJA__ARG_LOCAL(bytes) (forja__arg){(bytes), NULL}
 const void *forja__span_memory(const forja_span *span);
 
 /// Sets the arguments and enqueues. `global` and `local` have `dimensions` entries; `local` NULL lets the driver

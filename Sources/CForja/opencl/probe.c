@@ -74,21 +74,28 @@ static cl_uint compute_capability(const forja_device *device) {
     return 10 * major + minor;
 }
 
-static bool runs(forja_device *device, cl_program program, const probe *probe) {
+typedef enum answer {
+    NO,
+    YES,
+    UNKNOWN, // the probe could not be tried: asked again at the next start
+} answer;
+
+static answer run(forja_device *device, cl_program program, const probe *probe) {
     const forja__opencl_api *cl = forja__opencl();
     const forja__opencl_device *opencl = device->opencl;
     cl_int code;
     cl_kernel kernel = cl->clCreateKernel(program, "probe", &code);
     if (code != CL_SUCCESS)
-        return false;
+        return NO;
     float value[4] = {1.0f, 1.0f, 1.0f, 1.0f};
     cl_command_queue queue = cl->clCreateCommandQueue(opencl->context, opencl->id, 0, &code);
     cl_mem memory =
         cl->clCreateBuffer(opencl->context, CL_MEM_READ_WRITE, sizeof value, NULL, &code);
-    bool is_done = queue && memory &&
-                   cl->clEnqueueWriteBuffer(queue, memory, CL_TRUE, 0, sizeof value, value, 0,
-                                            NULL, NULL) == CL_SUCCESS &&
-                   cl->clSetKernelArg(kernel, 0, sizeof memory, &memory) == CL_SUCCESS &&
+    bool is_ready = queue && memory &&
+                    cl->clEnqueueWriteBuffer(queue, memory, CL_TRUE, 0, sizeof value, value, 0,
+                                             NULL, NULL) == CL_SUCCESS &&
+                    cl->clSetKernelArg(kernel, 0, sizeof memory, &memory) == CL_SUCCESS;
+    bool is_done = is_ready &&
                    cl->clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &probe->work_items,
                                               &probe->work_items, 0, NULL, NULL) == CL_SUCCESS &&
                    cl->clEnqueueReadBuffer(queue, memory, CL_TRUE, 0, sizeof value, value, 0, NULL,
@@ -98,7 +105,7 @@ static bool runs(forja_device *device, cl_program program, const probe *probe) {
     if (queue)
         cl->clReleaseCommandQueue(queue);
     cl->clReleaseKernel(kernel);
-    return is_done && value[0] == probe->expected;
+    return !is_ready ? UNKNOWN : is_done && value[0] == probe->expected ? YES : NO;
 }
 
 /// The answer is cached like a binary: a failing compile would be repeated at every start
@@ -109,21 +116,25 @@ static bool passes(forja_device *device, const probe *probe) {
     void *bytes;
     size_t size;
     if (forja__binary_cache_load(&bytes, &size, key)) {
-        const bool answer = size == 1 && *(const uint8_t *)bytes == 1;
+        const bool is_yes = size == 1 && *(const uint8_t *)bytes == YES;
         free(bytes);
-        return answer;
+        return is_yes;
     }
     cl_program program;
     char *log;
-    bool answer = false;
-    if (forja__program_build(&program, &log, device->opencl, probe->text, probe->options) ==
-        CL_SUCCESS) {
-        answer = runs(device, program, probe);
+    answer answer = UNKNOWN;
+    const cl_int code =
+        forja__program_build(&program, &log, device->opencl, probe->text, probe->options);
+    if (code == CL_SUCCESS) {
+        answer = run(device, program, probe);
         forja__opencl()->clReleaseProgram(program);
+    } else if (code == CL_BUILD_PROGRAM_FAILURE) {
+        answer = NO;
     }
     free(log);
-    forja__binary_cache_store(key, &(uint8_t){answer}, 1);
-    return answer;
+    if (answer != UNKNOWN)
+        forja__binary_cache_store(key, &(uint8_t){answer}, 1);
+    return answer == YES;
 }
 
 /// The instructions of nv_mma_ptx.cl, by one warp.

@@ -3,19 +3,16 @@
 
 forja_status forja__opencl_rmsnorm_forward(forja_queue *queue, const forja_rmsnorm_args *args) {
     static const char name[] = "forja_rmsnorm_forward";
-    forja__rows rows =
-        forja__rows_choose(queue->device, args->dtype, args->width,
-                           args->x.offset | args->weight.offset | args->y.offset);
-    cl_kernel kernel;
-    FORJA__TRY(forja__rows_kernel(&kernel, queue->device, FORJA__SOURCE_RMSNORM, rows, "", name));
-    cl_ulong group_rows = forja__rows_per_group(rows, args->width);
-    forja__rows_range range =
-        forja__rows_groups(rows, forja__ceil_groups(args->rows, group_rows));
-    return FORJA__LAUNCH(queue, kernel, name, 1, range.global, range.local,
+    forja__rows rows = forja__rows_choose(queue->device, args->dtype, args->width,
+                                          args->x.offset | args->weight.offset | args->y.offset);
+    forja__rows_launch launch;
+    FORJA__TRY(forja__rows_prepare(&launch, queue->device, FORJA__SOURCE_RMSNORM, rows, "", name,
+                                   args->rows, args->width));
+    return FORJA__LAUNCH(queue, launch.kernel, name, 1, launch.range.global, launch.range.local,
                          FORJA__ARG_SPAN(args->x), FORJA__ARG_SPAN(args->weight),
                          FORJA__ARG_SPAN(args->y), FORJA__ARG_SPAN(args->rstd),
-                         FORJA__ARG(args->rows), FORJA__ARG(args->width),
-                         FORJA__ARG(args->epsilon), FORJA__ARG(group_rows));
+                         FORJA__ARG(args->rows), FORJA__ARG(args->width), FORJA__ARG(args->epsilon),
+                         FORJA__ARG(launch.group_rows));
 }
 
 /// Rows of one partial sum of the weight's gradient. Depends on N and the device class alone: a CPU
@@ -28,9 +25,8 @@ static uint64_t backward_group_rows(const forja_device *device, uint64_t rows) {
 
 uint64_t forja__opencl_rmsnorm_backward_workspace_bytes(const forja_device *device,
                                                         const forja_rmsnorm_backward_args *args) {
-    return forja__product(
-        forja__ceil_groups(args->rows, backward_group_rows(device, args->rows)),
-        forja__product(args->width, sizeof(float)));
+    return forja__product(forja__ceil_groups(args->rows, backward_group_rows(device, args->rows)),
+                          forja__product(args->width, sizeof(float)));
 }
 
 static forja_status add_partials(forja_queue *queue, const forja_rmsnorm_backward_args *args,
@@ -42,9 +38,9 @@ static forja_status add_partials(forja_queue *queue, const forja_rmsnorm_backwar
     forja__rows rows = forja__rows_choose(queue->device, FORJA_DTYPE_F32, UINT64_MAX, 1);
     cl_kernel kernel;
     FORJA__TRY(forja__rows_kernel(&kernel, queue->device, FORJA__SOURCE_RMSNORM, rows, "", name));
-    uint64_t columns = rows.lanes == 1                ? STRIP_VECTORS * rows.vec
+    uint64_t columns = rows.lanes == 1              ? STRIP_VECTORS * rows.vec
                        : rows.lanes < GROUP_COLUMNS ? rows.lanes
-                                                      : GROUP_COLUMNS;
+                                                    : GROUP_COLUMNS;
     forja__rows_range range = forja__rows_groups(rows, forja__ceil_groups(args->width, columns));
     cl_int accumulate = args->accumulate_d_weight;
     return FORJA__LAUNCH(queue, kernel, name, 1, range.global, range.local,
@@ -59,20 +55,19 @@ forja_status forja__opencl_rmsnorm_backward(forja_queue *queue,
     FORJA__TRY(forja__queue_workspace(
         &partials.buffer, queue,
         forja__opencl_rmsnorm_backward_workspace_bytes(queue->device, args)));
-    forja__rows rows = forja__rows_choose(
-        queue->device, args->dtype, args->width,
-        args->x.offset | args->weight.offset | args->dy.offset | args->dx.offset);
+    forja__rows rows = forja__rows_choose(queue->device, args->dtype, args->width,
+                                          args->x.offset | args->weight.offset | args->dy.offset |
+                                              args->dx.offset);
     cl_kernel kernel;
     FORJA__TRY(forja__rows_kernel(&kernel, queue->device, FORJA__SOURCE_RMSNORM, rows, "", name));
     cl_ulong group_rows = backward_group_rows(queue->device, args->rows);
     uint64_t blocks = forja__ceil_groups(args->rows, group_rows);
     forja__rows_range range = forja__rows_groups(rows, blocks);
     cl_int accumulate = args->accumulate_dx;
-    FORJA__TRY(FORJA__LAUNCH(queue, kernel, name, 1, range.global, range.local,
-                             FORJA__ARG_SPAN(args->x), FORJA__ARG_SPAN(args->weight),
-                             FORJA__ARG_SPAN(args->rstd), FORJA__ARG_SPAN(args->dy),
-                             FORJA__ARG_SPAN(args->dx), FORJA__ARG_SPAN(partials),
-                             FORJA__ARG(args->rows), FORJA__ARG(args->width),
-                             FORJA__ARG(accumulate), FORJA__ARG(group_rows)));
+    FORJA__TRY(FORJA__LAUNCH(
+        queue, kernel, name, 1, range.global, range.local, FORJA__ARG_SPAN(args->x),
+        FORJA__ARG_SPAN(args->weight), FORJA__ARG_SPAN(args->rstd), FORJA__ARG_SPAN(args->dy),
+        FORJA__ARG_SPAN(args->dx), FORJA__ARG_SPAN(partials), FORJA__ARG(args->rows),
+        FORJA__ARG(args->width), FORJA__ARG(accumulate), FORJA__ARG(group_rows)));
     return add_partials(queue, args, partials, blocks);
 }

@@ -35,26 +35,22 @@ static uint32_t native_vector_width(const forja_device *device) {
 forja__rows forja__rows_choose(const forja_device *device, forja_dtype dtype, uint64_t width,
                                uint64_t alignment) {
     bool bf16 = dtype == FORJA_DTYPE_BF16;
-    if (one_item_per_group(device))
+    const uint64_t most = forja__opencl_max_work_group(device);
+    if (one_item_per_group(device) || most < 2)
         return (forja__rows){.lanes = 1, .vec = native_vector_width(device), .bf16 = bf16};
     uint32_t vec = GPU_VECTOR_BYTES / (bf16 ? 2 : 4);
     if (alignment % vec != 0 || width % vec != 0)
         vec = 1;
-    uint64_t most = forja__opencl_max_work_group(device);
     uint32_t lanes = GPU_MIN_LANES;
     while (lanes < GPU_MAX_LANES && (uint64_t)lanes * vec < width)
         lanes *= 2;
     while (lanes > most)
         lanes /= 2;
-    return (forja__rows){.lanes = lanes > 1 ? lanes : 2, .vec = vec, .bf16 = bf16};
+    return (forja__rows){.lanes = lanes, .vec = vec, .bf16 = bf16};
 }
 
 uint64_t forja__rows_block(forja__rows rows) {
     return rows.lanes == 1 ? CPU_BLOCK : (uint64_t)rows.lanes * rows.vec * GPU_BLOCK_VECTORS;
-}
-
-uint64_t forja__rows_per_group(forja__rows rows, uint64_t width) {
-    return rows.lanes == 1 && width < CPU_BLOCK ? CPU_BLOCK / width : 1;
 }
 
 forja_status forja__rows_kernel(cl_kernel *out, forja_device *device, forja__source source,
@@ -67,4 +63,13 @@ forja_status forja__rows_kernel(cl_kernel *out, forja_device *device, forja__sou
 
 forja__rows_range forja__rows_groups(forja__rows rows, uint64_t groups) {
     return (forja__rows_range){{groups * rows.lanes}, {rows.lanes}};
+}
+
+forja_status forja__rows_prepare(forja__rows_launch *out, forja_device *device,
+                                 forja__source source, forja__rows rows, const char *more,
+                                 const char *kernel_name, uint64_t count, uint64_t width) {
+    FORJA__TRY(forja__rows_kernel(&out->kernel, device, source, rows, more, kernel_name));
+    out->group_rows = rows.lanes == 1 && width < CPU_BLOCK ? CPU_BLOCK / width : 1;
+    out->range = forja__rows_groups(rows, forja__ceil_groups(count, out->group_rows));
+    return FORJA_OK;
 }

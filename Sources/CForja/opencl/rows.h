@@ -18,9 +18,6 @@ forja__rows forja__rows_choose(const forja_device *device, forja_dtype dtype, ui
 /// Elements of one work-group of an element kernel.
 uint64_t forja__rows_block(forja__rows rows);
 
-/// Rows of one work-group of a row kernel without sums over rows.
-uint64_t forja__rows_per_group(forja__rows rows, uint64_t width);
-
 /// The kernel compiled for this shape; `more` holds further options or "".
 forja_status forja__rows_kernel(cl_kernel *out, forja_device *device, forja__source source,
                                 forja__rows rows, const char *more, const char *kernel_name);
@@ -30,6 +27,17 @@ typedef struct forja__rows_range {
     size_t global[1], local[1];
 } forja__rows_range;
 forja__rows_range forja__rows_groups(forja__rows rows, uint64_t groups);
+
+/// A kernel over `count` rows of `width` elements without sums over rows, ready for its arguments;
+/// the last of them is `group_rows`, the rows of one work-group.
+typedef struct forja__rows_launch {
+    cl_kernel kernel;
+    cl_ulong group_rows;
+    forja__rows_range range;
+} forja__rows_launch;
+forja_status forja__rows_prepare(forja__rows_launch *out, forja_device *device,
+                                 forja__source source, forja__rows rows, const char *more,
+                                 const char *kernel_name, uint64_t count, uint64_t width);
 
 static inline uint64_t forja__ceil_groups(uint64_t count, uint64_t per_group) {
     return count / per_group + (count % per_group != 0);

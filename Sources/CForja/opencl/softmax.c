@@ -5,30 +5,24 @@ forja_status forja__opencl_softmax_forward(forja_queue *queue, const forja_softm
     static const char name[] = "forja_softmax_forward";
     forja__rows rows = forja__rows_choose(queue->device, args->dtype, args->width,
                                           args->x.offset | args->y.offset);
-    cl_kernel kernel;
-    FORJA__TRY(forja__rows_kernel(&kernel, queue->device, FORJA__SOURCE_SOFTMAX, rows,
-                                  " -DLOG_SUM_EXP", name));
-    cl_ulong group_rows = forja__rows_per_group(rows, args->width);
-    forja__rows_range range =
-        forja__rows_groups(rows, forja__ceil_groups(args->rows, group_rows));
-    return FORJA__LAUNCH(queue, kernel, name, 1, range.global, range.local,
-                         FORJA__ARG_SPAN(args->x), FORJA__ARG_SPAN(args->y),
-                         FORJA__ARG(args->rows), FORJA__ARG(args->width), FORJA__ARG(group_rows));
+    forja__rows_launch launch;
+    FORJA__TRY(forja__rows_prepare(&launch, queue->device, FORJA__SOURCE_SOFTMAX, rows,
+                                   " -DLOG_SUM_EXP", name, args->rows, args->width));
+    return FORJA__LAUNCH(queue, launch.kernel, name, 1, launch.range.global, launch.range.local,
+                         FORJA__ARG_SPAN(args->x), FORJA__ARG_SPAN(args->y), FORJA__ARG(args->rows),
+                         FORJA__ARG(args->width), FORJA__ARG(launch.group_rows));
 }
 
 forja_status forja__opencl_softmax_backward(forja_queue *queue,
                                             const forja_softmax_backward_args *args) {
     static const char name[] = "forja_softmax_backward";
-    forja__rows rows =
-        forja__rows_choose(queue->device, args->dtype, args->width,
-                           args->y.offset | args->dy.offset | args->dx.offset);
-    cl_kernel kernel;
-    FORJA__TRY(forja__rows_kernel(&kernel, queue->device, FORJA__SOURCE_SOFTMAX, rows, "", name));
-    cl_ulong group_rows = forja__rows_per_group(rows, args->width);
-    forja__rows_range range =
-        forja__rows_groups(rows, forja__ceil_groups(args->rows, group_rows));
-    return FORJA__LAUNCH(queue, kernel, name, 1, range.global, range.local,
+    forja__rows rows = forja__rows_choose(queue->device, args->dtype, args->width,
+                                          args->y.offset | args->dy.offset | args->dx.offset);
+    forja__rows_launch launch;
+    FORJA__TRY(forja__rows_prepare(&launch, queue->device, FORJA__SOURCE_SOFTMAX, rows, "", name,
+                                   args->rows, args->width));
+    return FORJA__LAUNCH(queue, launch.kernel, name, 1, launch.range.global, launch.range.local,
                          FORJA__ARG_SPAN(args->y), FORJA__ARG_SPAN(args->dy),
-                         FORJA__ARG_SPAN(args->dx), FORJA__ARG(args->rows),
-                         FORJA__ARG(args->width), FORJA__ARG(group_rows));
+                         FORJA__ARG_SPAN(args->dx), FORJA__ARG(args->rows), FORJA__ARG(args->width),
+                         FORJA__ARG(launch.group_rows));
 }

@@ -27,6 +27,11 @@ static forja_status check_shape(const forja_attention_args *args, const char *op
         return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
                            "%s: %u query rows without query_offset need as many keys; there are %u",
                            operation, args->query_length, args->key_length);
+    // Kernels hold positions in 32 signed bits.
+    if (args->key_length > INT32_MAX || args->query_length > INT32_MAX)
+        return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
+                           "%s: %u query rows over %u keys; use sequences of at most %d", operation,
+                           args->query_length, args->key_length, INT32_MAX);
     if (args->key_length == 0 && args->query_length > 0)
         return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
                            "%s: key_length is 0; every row reads at least one key", operation);

@@ -50,7 +50,10 @@ forja_status forja_matmul(forja_queue *queue, const forja_matmul_args *args) {
                                   : forja__extent(b_is_transposed ? args->n : args->k, args->ldb,
                                                   b_is_transposed ? args->k : args->n);
     const uint64_t c_extent = forja__extent(args->m, args->ldc, args->n);
-    if (args->batch_count > 1 && args->c_stride < args->n)
+    // Matrices one after another, or side by side in rows that hold the whole batch.
+    if (args->batch_count > 1 && args->c_stride < c_extent &&
+        (args->c_stride < args->n ||
+         args->ldc < forja__extent(args->batch_count, args->c_stride, args->n)))
         return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
                            "%s: c_stride is %llu; the batch's results need places of their own",
                            operation, (unsigned long long)args->c_stride);

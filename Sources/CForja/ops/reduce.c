@@ -16,6 +16,12 @@ forja_status forja_sum(forja_queue *queue, const forja_sum_args *args) {
     return FORJA__DISPATCH(sum, queue, args);
 }
 
+uint64_t forja_sum_workspace_bytes(const forja_device *device, const forja_sum_args *args) {
+    if (!device || !args || args->count == 0)
+        return 0;
+    return ((args->count - 1) / FORJA_SUM_SQUARES_CHUNK + 1) * sizeof(float);
+}
+
 forja_status forja_sum_squares(forja_queue *queue, const forja_sum_squares_args *args) {
     static const char operation[] = "forja_sum_squares";
     FORJA__TRY(forja__check_call(queue, args, operation));

@@ -61,12 +61,19 @@ public final class AtomicDirectory {
         var replaced: String?
         if isReplacing, access(path, F_OK) == 0 {
             let aside = TemporaryName.reserve(for: path)
-            guard rename(path, aside) == 0 else { throw .file("replace", path, errno: errno) }
+            guard rename(path, aside) == 0 else {
+                let code = errno
+                TemporaryName.release(aside)
+                throw .file("replace", path, errno: code)
+            }
             replaced = aside
         }
         guard rename(temporaryPath, path) == 0 else {
+            let code = errno
+            // The original goes back: under its temporary name it would count as left over, and be removed.
+            if let replaced, rename(replaced, path) == 0 { TemporaryName.release(replaced) }
             throw .file(
-                "rename the finished directory to", path, errno: errno,
+                "rename the finished directory to", path, errno: code,
                 fix: "move what is there away")
         }
         isCommitted = true

@@ -37,7 +37,7 @@ public struct Tokenizer: Sendable {
     public init(contentsOf path: String) throws(ForjaError) {
         let file = try MappedFile(path: path, access: .sequential)
         do {
-            try self.init(bytes: Array(file.unsafeBytes))
+            try self.init(bytes: file.withUnsafeBytes { Array($0) })
         } catch {
             var error = error
             error.message = "\(path): \(error.message)"

@@ -81,6 +81,33 @@ public struct LlamaConfiguration: Hashable, Sendable, Codable {
                 fix: "choose width / heads, or model.head_width, even and in 2 ... "
                     + "\(Self.maxHeadWidth)")
         }
+        guard ropeBase > 1, ropeBase.isFinite else {
+            throw ForjaError(
+                .invalidInput, "model.rope_base is \(ropeBase)",
+                fix: "give a number above 1; Llama 3 uses 500000")
+        }
+        if let ropeScaling { try validate(ropeScaling) }
+    }
+
+    private func validate(_ scaling: RoPEScaling) throws(ForjaError) {
+        guard scaling.factor >= 1, scaling.factor.isFinite, scaling.originalContext >= 1 else {
+            throw ForjaError(
+                .invalidInput,
+                "model.rope_scaling.factor is \(scaling.factor) over a context of "
+                    + "\(scaling.originalContext)",
+                fix: "give a factor of at least 1 and a context of at least 1")
+        }
+        guard scaling.lowFrequencyFactor > 0,
+            scaling.lowFrequencyFactor < scaling.highFrequencyFactor,
+            scaling.highFrequencyFactor.isFinite
+        else {
+            throw ForjaError(
+                .invalidInput,
+                "model.rope_scaling.low_frequency_factor is \(scaling.lowFrequencyFactor) and "
+                    + "model.rope_scaling.high_frequency_factor is "
+                    + "\(scaling.highFrequencyFactor)",
+                fix: "give a low factor above 0 and below the high one; Llama 3.1 uses 1 and 4")
+        }
     }
 
     /// (H + 2G)·D: columns of the fused query-key-value projection.

@@ -127,7 +127,8 @@ extension StepGraph {
     ) {
         record(
             "sum", reads: [x, out], writes: [out],
-            dependsOnMicrostep: accumulation == .addAfterFirstMicrostep, forja_sum
+            dependsOnMicrostep: accumulation == .addAfterFirstMicrostep, forja_sum,
+            workspace: forja_sum_workspace_bytes
         ) {
             forja_sum_args(
                 x: $0[x], out: $0[out], count: UInt64(x.elementCount), scale: scale,

@@ -1,4 +1,5 @@
 import ForjaCore
+import ForjaFormats
 import ForjaModels
 import ForjaNN
 import ForjaRuntime
@@ -89,6 +90,12 @@ public struct Recipe: Sendable {
     public var maxGradientNorm: Float { Float(number("optimizer.max_gradient_norm")!) }
     public var checkpointEverySteps: Int { integer("checkpoint.every_steps")! }
     public var keptCheckpoints: Int { integer("checkpoint.keep_last")! }
+    /// Checkpoints that the steps after `step` make; the last step always makes one.
+    func checkpointCount(after step: Int) -> Int {
+        guard checkpointEverySteps > 0 else { return 1 }
+        return maxSteps / checkpointEverySteps - step / checkpointEverySteps
+            + (maxSteps.isMultiple(of: checkpointEverySteps) ? 0 : 1)
+    }
     public var evaluationEverySteps: Int { integer("evaluation.every_steps")! }
     public var evaluationMaxTokens: Int { integer("evaluation.max_tokens")! }
     public var samplePrompt: String? { string("evaluation.sample_prompt") }
@@ -137,7 +144,7 @@ public struct Recipe: Sendable {
         do throws(ForjaError) {
             try configuration.validate(hasExplicitHeadWidth: integer("model.head_width") != nil)
         } catch {
-            throw located(error, keys: ["model.key_value_heads", "model.heads", "model.width"])
+            throw located(error)
         }
         return configuration
     }
@@ -208,9 +215,13 @@ public struct Recipe: Sendable {
         lines[path].map { " (\(file):\($0))" } ?? ""
     }
 
-    private func located(_ error: ForjaError, keys: [String]) -> ForjaError {
+    /// The error with the line of the first key that its message names and the file gives.
+    private func located(_ error: ForjaError) -> ForjaError {
+        let named = RecipeSchema.keys.compactMap { key in
+            error.message.range(of: key.path).map { (position: $0.lowerBound, path: key.path) }
+        }.sorted { $0.position < $1.position }
         var error = error
-        error.message += keys.lazy.map(place).first { !$0.isEmpty } ?? ""
+        error.message += named.lazy.map { place($0.path) }.first { !$0.isEmpty } ?? ""
         return error
     }
 
@@ -245,29 +256,17 @@ public struct Recipe: Sendable {
 }
 
 extension RecipeValue {
-    /// As a YAML flow value; strings as JSON strings, which YAML reads.
+    /// As a YAML flow value; strings as JSON strings that YAML reads.
     var yaml: String {
         switch self {
         case .integer(let value): "\(value)"
         case .number(let value): "\(value)"
         case .boolean(let value): "\(value)"
-        case .string(let value): Self.quoted(value)
-        case .strings(let values): "[" + values.map(Self.quoted).joined(separator: ", ") + "]"
+        case .string(let value): jsonQuoted(value, escaping: .unprintable)
+        case .strings(let values):
+            "["
+                + values.map { jsonQuoted($0, escaping: .unprintable) }.joined(separator: ", ")
+                + "]"
         }
-    }
-
-    private static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\t": result += "\\t"
-            case "\r": result += "\\r"
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }

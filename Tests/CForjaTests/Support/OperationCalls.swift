@@ -70,6 +70,8 @@ extension OperationCall {
             optional: [("document_start", \.forward.document_start)],
             sizes: [
                 ("batch", { $0.forward.batch = UInt32(clamping: $1) }),
+                ("heads", { $0.forward.heads = UInt32(clamping: $1) }),
+                ("head_dim", { $0.forward.head_dim = UInt32(clamping: $1) }),
                 ("dq_row_stride", { $0.dq_row_stride = $1 }),
                 ("dk_row_stride", { $0.dk_row_stride = $1 }),
                 ("dv_row_stride", { $0.dv_row_stride = $1 }),

@@ -10,6 +10,8 @@ enum OperationTests {}
 struct Target: Sendable, CustomTestStringConvertible {
     let device: TestDevice.Choice
     var forced: Forced?
+    /// Elements before a tensor's first. The odd default leaves nothing wider than an element aligned.
+    var guardCount = 19
 
     /// An environment variable that launchers read when they choose a kernel.
     struct Forced: Sendable {
@@ -18,14 +20,27 @@ struct Target: Sendable, CustomTestStringConvertible {
     }
 
     var testDescription: String {
-        forced.map { "\(device.name) \($0.variable)=\($0.value)" } ?? device.name
+        (forced.map { "\(device.name) \($0.variable)=\($0.value)" } ?? device.name)
+            + (guardCount % 16 == 0 ? " aligned" : "")
     }
 
     /// Every device with the kernels it chooses itself.
     static let all = TestDevice.all.map { Target(device: $0) }
-    static let matmul = all(forcing: "FORJA_MATMUL_VARIANT", to: ["ref", "cpu", "gpu"])
-    static let attention = all(forcing: "FORJA_ATTENTION_VARIANT", to: ["ref", "cpu", "gpu"])
-    static let rows = all(forcing: "FORJA_ROW_KERNELS", to: ["item", "group"])
+    static let matmul =
+        all(forcing: "FORJA_MATMUL_VARIANT", to: ["ref", "cpu", "gpu"])
+        + host(forcing: "FORJA_MATMUL_HOST", to: ["blas"]) + narrowHost
+    static let attention =
+        all(forcing: "FORJA_ATTENTION_VARIANT", to: ["ref", "cpu", "gpu"]) + narrowHost
+    /// Wide loads need aligned tensors, so those are a target of their own.
+    static let rows =
+        all(forcing: "FORJA_ROW_KERNELS", to: ["item", "group"])
+        + TestDevice.openCL.map {
+            Target(
+                device: $0, forced: Forced(variable: "FORJA_ROW_KERNELS", value: "group"),
+                guardCount: 16)
+        } + narrowHost
+    /// The host with fewer instructions than it has.
+    private static let narrowHost = host(forcing: "FORJA_CPU", to: ["avx2", "generic"])
 
     /// Every device, and each OpenCL device again with each kernel family forced on it.
     private static func all(forcing variable: String, to values: [String]) -> [Target] {
@@ -37,6 +52,12 @@ struct Target: Sendable, CustomTestStringConvertible {
             }
     }
 
+    private static func host(forcing variable: String, to values: [String]) -> [Target] {
+        values.map {
+            Target(device: TestDevice.host, forced: Forced(variable: variable, value: $0))
+        }
+    }
+
     /// Runs `body` at a fresh workbench with the kernel family in force; `alone` on a device that no
     /// other test shares, so that what is allocated on it can be told.
     func run<Result>(
@@ -45,7 +66,7 @@ struct Target: Sendable, CustomTestStringConvertible {
         if let forced { setenv(forced.variable, forced.value, 1) }
         defer { if let forced { unsetenv(forced.variable) } }
         let opened = try alone ? device.openAlone() : device.open(threadCount: threadCount)
-        return try body(Workbench(on: opened, isAlone: alone))
+        return try body(Workbench(on: opened, isAlone: alone, guardCount: guardCount))
     }
 
     /// Expects `body` to give the same bytes on the host with one, two and three threads, and twice

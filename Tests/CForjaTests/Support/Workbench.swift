@@ -6,11 +6,13 @@ final class Workbench {
     let device: TestDevice
     /// Nothing else allocates on the device.
     private let isAlone: Bool
+    private let guardCount: Int
     private var tensors: [GuardedTensor] = []
 
-    init(on device: TestDevice, isAlone: Bool = false) {
+    init(on device: TestDevice, isAlone: Bool = false, guardCount: Int = 19) {
         self.device = device
         self.isAlone = isAlone
+        self.guardCount = guardCount
     }
 
     /// A tensor holding `values` rounded to `storage`.
@@ -31,7 +33,8 @@ final class Workbench {
 
     /// A tensor of exactly these bytes.
     func tensor(payload: [UInt8], _ storage: Storage) throws -> GuardedTensor {
-        let tensor = try GuardedTensor(payload: payload, storage, on: device)
+        let tensor = try GuardedTensor(
+            payload: payload, storage, guardCount: guardCount, on: device)
         tensors.append(tensor)
         return tensor
     }
@@ -60,17 +63,20 @@ final class Workbench {
 
 /// A tensor between guard bytes, as numbers of one storage type.
 final class GuardedTensor {
-    /// Elements before and after. Odd, so that nothing wider than an element is aligned.
-    private static let guardCount = 19
+    /// Elements before and after.
+    private let guardCount: Int
 
     let storage: Storage
     let count: Int
     private let buffer: TestBuffer<UInt8>
 
-    fileprivate init(payload: [UInt8], _ storage: Storage, on device: TestDevice) throws {
+    fileprivate init(
+        payload: [UInt8], _ storage: Storage, guardCount: Int, on device: TestDevice
+    ) throws {
+        self.guardCount = guardCount
         self.storage = storage
         count = payload.count / storage.byteCount
-        buffer = try device.buffer(payload, guardBytes: Self.guardCount * storage.byteCount)
+        buffer = try device.buffer(payload, guardBytes: guardCount * storage.byteCount)
     }
 
     /// The tensor as the engine takes it.
@@ -78,7 +84,7 @@ final class GuardedTensor {
 
     /// The tensor from element `offset` on.
     func span(at offset: Int) -> forja_span {
-        forja_span(buffer: buffer.handle, offset: UInt64(Self.guardCount + offset))
+        forja_span(buffer: buffer.handle, offset: UInt64(guardCount + offset))
     }
 
     /// The tensor's bytes, for comparisons to the bit; records an issue when a guard changed.

@@ -160,26 +160,12 @@ def largest_difference(ours, theirs):
     return max((ours[n].double() - theirs[n]).abs().max().item() for n in ours)
 
 
-def write_configs(folder):
-    """`save_pretrained` writes transformers 5's form; that of transformers 4 is made from it."""
-    config = json.loads((folder / "config.json").read_text())
-    older = {k: v for k, v in config.items() if k not in ("rope_parameters", "dtype")}
-    scaling = {k: v for k, v in config["rope_parameters"].items() if k != "rope_theta"}
-    older["rope_theta"] = config["rope_parameters"]["rope_theta"]
-    older["rope_scaling"] = scaling
-    older["torch_dtype"] = config["dtype"]
-    older["transformers_version"] = "4.57.0"
-    (folder / "config-transformers4.json").write_text(
-        json.dumps(older, indent=2, sort_keys=True) + "\n")
-
-
 def make(name, overrides, seed):
     folder = FOLDER / name
     folder.mkdir(exist_ok=True)
     model = make_model(overrides, seed)
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
-    write_configs(folder)
 
     generator = torch.Generator().manual_seed(seed + 100)
     ids, labels = make_batch(generator)
