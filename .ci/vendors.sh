@@ -130,8 +130,8 @@ export -f compile compile_amd compile_intel die
 export clang ocloc libclc work KERNELS=$PWD/kernels
 
 say "programs for AMD's and Intel's matrix units"
-.ci/sanitizer-build.sh "$work/smoke"
-"$work/smoke" list >"$work/programs"
+PROGRAM=Tests/MatrixUnits .ci/sanitizer-build.sh "$work/list"
+"$work/list" >"$work/programs"
 xargs -a "$work/programs" -d '\n' -P "$(getconf _NPROCESSORS_ONLN)" -I{} \
     bash -euo pipefail -c 'compile "$1"' _ {}
 

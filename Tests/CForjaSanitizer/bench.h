@@ -81,5 +81,3 @@ void run_cases(bench *b);
 
 /// `smoke fuzz host|opencl SECONDS SEED`: every operation with damaged arguments (fuzz.c).
 int fuzz_main(int argc, char **argv);
-/// The programs for matrix units, to standard output (matrix_units.c).
-void list_matrix_units(void);

@@ -111,13 +111,9 @@ int main(int argc, char **argv) {
         return fuzz_main(argc, argv);
     const char *mode = argc == 2 || argc == 3 ? argv[1] : "";
     const char *only = argc == 3 ? argv[2] : NULL;
-    if (strcmp(mode, "list") == 0) {
-        list_matrix_units();
-        return 0;
-    }
     const bool on_opencl = strcmp(mode, "opencl") == 0;
     if (!on_opencl && strcmp(mode, "host") != 0) {
-        fprintf(stderr, "usage: %s host|opencl [OPERATION|objects], or %s list\n", argv[0], argv[0]);
+        fprintf(stderr, "usage: %s host|opencl [OPERATION|objects]\n", argv[0]);
         return 64;
     }
     if (on_opencl && forja_opencl_device_count() == 0) {

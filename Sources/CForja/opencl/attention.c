@@ -154,8 +154,9 @@ uint64_t forja__attention_delta_bytes(const forja_device *device, const forja__v
                           forja__product(args->forward.query_length, sizeof(float)));
 }
 
-static forja_status launch_delta(forja_queue *queue, const forja_attention_backward_args *args,
-                                 forja_span delta) {
+forja_status forja__attention_launch_delta(forja_queue *queue,
+                                           const forja_attention_backward_args *args,
+                                           forja_span delta) {
     const forja_attention_args x = args->forward;
     cl_kernel kernel;
     char name[64];
@@ -175,8 +176,8 @@ forja_status forja__attention_launch_backward(forja_queue *queue, const forja__v
     const forja_attention_backward_args y = *args;
     forja_span delta = {NULL, 0};
     FORJA__TRY(forja__queue_workspace(&delta.buffer, queue,
-                                       forja__attention_delta_bytes(queue->device, row, args)));
-    FORJA__TRY(launch_delta(queue, args, delta));
+                                      forja__attention_delta_bytes(queue->device, row, args)));
+    FORJA__TRY(forja__attention_launch_delta(queue, args, delta));
 
     cl_kernel kernel;
     char name[64];

@@ -20,3 +20,8 @@ forja_status forja__attention_launch_backward(forja_queue *queue, const forja__v
 /// Workspace of the backward pass: delta, [B, H, T] f32.
 uint64_t forja__attention_delta_bytes(const forja_device *device, const forja__variant *row,
                                       const forja_attention_backward_args *args);
+
+/// delta = rowsum(dO ∘ O), [B, H, T] f32: what every variant of the backward pass reads.
+forja_status forja__attention_launch_delta(forja_queue *queue,
+                                           const forja_attention_backward_args *args,
+                                           forja_span delta);

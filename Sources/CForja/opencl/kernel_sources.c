@@ -108,6 +108,21 @@ static const char adamw[] = {
 static const char cache[] = {
 #embed "../../../kernels/cache.cl" suffix(, )
     0};
+static const char nv_mma_ptx[] = {
+#embed "../../../kernels/nv_mma_ptx.cl" suffix(, )
+    0};
+static const char nv_mma_probe[] = {
+#embed "../../../kernels/nv_mma_probe.cl" suffix(, )
+    0};
+static const char matmul_nv_mma[] = {
+#embed "../../../kernels/matmul_nv_mma.cl" suffix(, )
+    0};
+static const char attention_nv_mma[] = {
+#embed "../../../kernels/attention_nv_mma.cl" suffix(, )
+    0};
+static const char matmul_nv_wgmma_module[] = {
+#embed "../../../kernels/matmul_nv_wgmma_module.ptx" suffix(, )
+    0};
 
 #endif
 
@@ -115,7 +130,7 @@ typedef struct file {
     const char *name, *text;
 } file;
 
-/// Every file of kernels/.
+/// Every file of kernels/ that programs are made of.
 static const file files[] = {
     {"common.cl", common},
     {"matmul.cl", matmul},
@@ -148,6 +163,11 @@ static const file files[] = {
     {"reduce.cl", reduce},
     {"adamw.cl", adamw},
     {"cache.cl", cache},
+    {"nv_mma_ptx.cl", nv_mma_ptx},
+    {"nv_mma_probe.cl", nv_mma_probe},
+    {"matmul_nv_mma.cl", matmul_nv_mma},
+    {"attention_nv_mma.cl", attention_nv_mma},
+    {"matmul_nv_wgmma_module.ptx", matmul_nv_wgmma_module},
 };
 enum { FILE_COUNT = sizeof files / sizeof *files };
 
@@ -175,6 +195,10 @@ static const char *const names[FORJA__SOURCE_COUNT] = {
     [FORJA__SOURCE_REDUCE] = "reduce.cl",
     [FORJA__SOURCE_ADAMW] = "adamw.cl",
     [FORJA__SOURCE_CACHE] = "cache.cl",
+    [FORJA__SOURCE_NV_MMA_PROBE] = "nv_mma_probe.cl",
+    [FORJA__SOURCE_MATMUL_NV_MMA] = "matmul_nv_mma.cl",
+    [FORJA__SOURCE_ATTENTION_NV_MMA] = "attention_nv_mma.cl",
+    [FORJA__SOURCE_MATMUL_NV_WGMMA] = "matmul_nv_wgmma_module.ptx",
 };
 
 /// The override directory; NULL without one.
@@ -253,8 +277,14 @@ static forja_status write_file(FILE *out, const char *name, int depth) {
     return status;
 }
 
+bool forja__kernel_source_is_ptx(forja__source source) {
+    return source == FORJA__SOURCE_MATMUL_NV_WGMMA;
+}
+
 forja_status forja__kernel_source(char **out, forja__source source) {
     const char *name = names[source];
+    if (forja__kernel_source_is_ptx(source))
+        return read_text(out, name);
     size_t size = 0;
     *out = NULL;
     FILE *stream = open_memstream(out, &size);

@@ -3,8 +3,8 @@
 
 #include "device.h"
 
-/// A program whose kernel `probe(__global float *out)` replaces out[0] = 1 by `expected` where the
-/// device has the capability. `name` tells probes of one text with several options apart.
+/// A program whose kernel `probe(__global float *out)` finds four times 1 and replaces out[0] by
+/// `expected` where the device has the capability. `name` tells probes of one text with several options apart.
 typedef struct forja__probe {
     const char *name, *text, *options;
     float expected;

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "device.h"
+#include "nv_mma.h"
 
 static bool is_cpu(const forja_device *device) { return forja__opencl_is_cpu(device); }
+static bool has_nv_wgmma(const forja_device *device) { return device->opencl->has_nv_wgmma; }
 static bool is_no_cpu(const forja_device *device) { return !forja__opencl_is_cpu(device); }
 
 /// The matrix units, each with the devices that have it.
@@ -69,6 +71,19 @@ UNIT(has_wmma12, FORJA__FRAGMENT_AMD_WMMA_GFX12)
     .options = " -DBLOCK_M=" #m_ " -DBLOCK_N=" #n_ " -DSIDE=" #x_, .tile = {.m = m_, .n = n_},     \
     .group = {x_, x_}
 
+/// A tile of NVIDIA's tensor cores, by its name in nv_mma_options.c. Product and attention.
+#define NV_MMA(tile_)                                                                              \
+    .name = "nv_mma", .config = tile_, .options = "", .made_for = forja__opencl_has_nv_mma
+#define NV_MATMUL(tile_)                                                                           \
+    NV_MMA(tile_), .op = FORJA_OP_MATMUL, .order = "k by 16, mma",                                 \
+    .matmul = &forja__opencl_matmul_nv_mma
+#define NV_FORWARD(tile_, keys_)                                                                   \
+    NV_MMA(tile_), .op = FORJA_OP_ATTENTION_FORWARD, .order = keys_ " keys, mma",                  \
+    .attention_forward = &forja__opencl_attention_forward_nv_mma
+#define NV_BACKWARD(tile_, keys_)                                                                  \
+    NV_MMA(tile_), .op = FORJA_OP_ATTENTION_BACKWARD, .order = keys_ " keys, mma",                 \
+    .attention_backward = &forja__opencl_attention_backward_nv_mma
+
 #define MATMUL(name_) .op = FORJA_OP_MATMUL, .name = name_
 #define FORWARD(name_) .op = FORJA_OP_ATTENTION_FORWARD, .name = name_
 #define BACKWARD(name_) .op = FORJA_OP_ATTENTION_BACKWARD, .name = name_
@@ -86,6 +101,14 @@ static const forja__variant variants[] = {
     {WMMA, FRAGMENTS(64, 64, 32, 2, 2, 32)},
     {WMMA12, FRAGMENTS(128, 128, 32, 4, 2, 32)},
     {WMMA12, FRAGMENTS(64, 64, 32, 2, 2, 32)},
+    {NV_MATMUL("128x256x32x2")},
+    {NV_MATMUL("128x128x32x3")},
+    {NV_MATMUL("128x128x32x3w8")},
+    {NV_MATMUL("64x128x32x4")},
+    {NV_MATMUL("64x64x64x3")},
+    {NV_MATMUL("32x64x64x4")},
+    {MATMUL("nv_wgmma"), .config = "128x128x32x3", .options = "", .order = "k by 16, wgmma",
+     .made_for = has_nv_wgmma, .matmul = &forja__opencl_matmul_nv_wgmma},
     {MATMUL("cpu"), .config = "rows", .options = "", .order = "vector lanes", .group = {1, 1},
      .made_for = is_cpu, .matmul = &forja__opencl_matmul_rows_cpu},
     {MATMUL("cpu"), .config = "columns", .options = "", .order = FORJA__ASCENDING, .group = {1, 1},
@@ -141,6 +164,9 @@ static const forja__variant variants[] = {
     {WMMA12, FRAGMENT_FORWARD(64, 64, 64, 1, 4, 32)},
     {WMMA12, FRAGMENT_FORWARD(64, 32, 128, 1, 4, 32)},
     {WMMA12, FRAGMENT_FORWARD(32, 32, 256, 2, 2, 32)},
+    {NV_FORWARD("128x64", "64")},
+    {NV_FORWARD("64x64", "64")},
+    {NV_FORWARD("64x32", "32")},
     {FORWARD("cpu"), .config = "decode", .options = "", .order = "key by key, heads together", .group = {1, 1},
      .made_for = is_cpu, .attention_forward = &forja__opencl_attention_decode_cpu},
     {FORWARD("cpu"), .config = "64x64", .options = "", .order = "64 keys, vectors",
@@ -175,6 +201,8 @@ static const forja__variant variants[] = {
     {WMMA12, FRAGMENT_BACKWARD(64, 64, 64, 2, 4, 32)},
     {WMMA12, FRAGMENT_BACKWARD(32, 32, 128, 4, 2, 32)},
     {WMMA12, FRAGMENT_BACKWARD(16, 16, 256, 4, 1, 32)},
+    {NV_BACKWARD("64x64", "64")},
+    {NV_BACKWARD("64x32", "32")},
     {BACKWARD("cpu"), .config = "64x64", .options = "", .order = "64 keys, vectors",
      .tile = {.m = 64, .n = 64}, .group = {1, 1}, .made_for = is_cpu, .attention_backward = &forja__opencl_attention_backward_cpu},
     {BACKWARD("gpu"), ATTENTION(32, 32, 16), .order = "32 keys", .made_for = is_no_cpu,

@@ -74,9 +74,14 @@ extern const forja__matmul_family forja__opencl_matmul_rows_cpu;   /// matmul_ro
 extern const forja__matmul_family forja__opencl_matmul_rows_gpu;   /// matmul_rows.c
 extern const forja__matmul_family forja__opencl_matmul_columns_cpu; /// matmul_rows.c
 extern const forja__matmul_family forja__opencl_matmul_panels;     /// matmul_panels.c
-extern const forja__matmul_family forja__opencl_matmul_fragment; /// matmul_fragment.c
+extern const forja__matmul_family forja__opencl_matmul_fragment;   /// matmul_fragment.c
+extern const forja__matmul_family forja__opencl_matmul_nv_mma;     /// matmul_nv_mma.c
+extern const forja__matmul_family forja__opencl_matmul_nv_wgmma;   /// matmul_nv_wgmma.c
 extern const forja__matmul_family forja__opencl_matmul_tiles;      /// matmul_tiles.c
 extern const forja__matmul_family forja__opencl_matmul_split;      /// matmul_split.c
+/// attention_nv_mma.c
+extern const forja__attention_forward_family forja__opencl_attention_forward_nv_mma;
+extern const forja__attention_backward_family forja__opencl_attention_backward_nv_mma;
 /// attention_fragment.c
 extern const forja__attention_forward_family forja__opencl_attention_forward_fragment;
 extern const forja__attention_backward_family forja__opencl_attention_backward_fragment;

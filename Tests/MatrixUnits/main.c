@@ -1,7 +1,5 @@
-/// Lists the programs that the table of variants makes for matrix units, for .ci/vendors.sh: a line
-/// each of row, kernel file and build options, between tabs.
-#include "bench.h"
-
+// Lists the programs that the table of variants makes for Intel's and AMD's matrix units, for
+// .ci/vendors.sh: a line each of row, kernel file and build options, between tabs.
 #include <stdio.h>
 
 #include "../../Sources/CForja/opencl/variants.h"
@@ -13,7 +11,7 @@ static void list(const forja__variant *row, const char *what, const char *file,
            row->options, forja__fragment_options(NULL, row->fragment));
 }
 
-void list_matrix_units(void) {
+int main(void) {
     const forja__variant *rows;
     const size_t count = forja__variants(&rows);
     for (size_t i = 0; i < count; i++) {
@@ -33,4 +31,5 @@ void list_matrix_units(void) {
             list(row, "backward", "attention", width);
         }
     }
+    return 0;
 }
