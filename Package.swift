@@ -11,8 +11,8 @@ let package = Package(
         .library(
             name: "Forja",
             targets: [
-                "ForjaCore", "ForjaRuntime", "ForjaNN", "ForjaFormats", "ForjaData", "ForjaModels",
-                "ForjaTraining",
+                "ForjaCore", "ForjaRuntime", "ForjaNN", "ForjaParallel", "ForjaFormats",
+                "ForjaData", "ForjaModels", "ForjaTraining",
             ]),
     ],
     dependencies: [
@@ -38,12 +38,14 @@ let package = Package(
             swiftSettings: swiftSettings),
         .target(name: "ForjaNN", dependencies: ["ForjaRuntime"], swiftSettings: swiftSettings),
         .target(
+            name: "ForjaParallel", dependencies: ["ForjaCore"], swiftSettings: swiftSettings),
+        .target(
             name: "ForjaFormats",
             dependencies: ["ForjaCore", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: swiftSettings),
         .target(name: "ForjaData", dependencies: ["ForjaFormats"], swiftSettings: swiftSettings),
         .target(
-            name: "ForjaModels", dependencies: ["ForjaNN", "ForjaFormats"],
+            name: "ForjaModels", dependencies: ["ForjaNN", "ForjaParallel", "ForjaFormats"],
             swiftSettings: swiftSettings),
         .target(
             name: "ForjaTraining",
@@ -77,6 +79,9 @@ let package = Package(
             name: "ForjaNNTests", dependencies: ["ForjaNN", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
+            name: "ForjaParallelTests", dependencies: ["ForjaParallel"],
+            swiftSettings: swiftSettings),
+        .testTarget(
             name: "ForjaModelsTests", dependencies: ["ForjaModels", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
@@ -84,7 +89,8 @@ let package = Package(
             swiftSettings: swiftSettings),
         // Drives the built binary; the dependency makes sure there is one.
         .testTarget(
-            name: "ForjaCommandTests", dependencies: ["forja", "ForjaFormats", "ForjaTestSupport"],
+            name: "ForjaCommandTests",
+            dependencies: ["forja", "ForjaTraining", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .gnu2x

@@ -10,3 +10,11 @@ die() {
     for line in "$@"; do printf '  fix: %s\n' "$line" >&2; done
     exit 1
 }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+can_apt() {
+    command -v apt-get >/dev/null &&
+        { [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null; }; }
+}

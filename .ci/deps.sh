@@ -33,14 +33,6 @@ missing_packages() {
     has_oclgrind || echo oclgrind
 }
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
-}
-can_apt() {
-    command -v apt-get >/dev/null &&
-        { [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null; }; }
-}
-
 name_packages() {
     cat >&2 <<'NAMES'
 Install them with your package manager:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Compiles the C engine and its smoke program (Tests/CForjaSanitizer/main.c) outside SwiftPM.
-# usage: sanitizer-build.sh OUTPUT [compiler flag]...  (LDFLAGS is honoured)
+# Compiles the C engine and a program on it outside SwiftPM.
+# usage: sanitizer-build.sh OUTPUT [compiler flag]...
+# PROGRAM is the program's folder, Tests/CForjaSanitizer (the smoke program) unless it is set; LDFLAGS is honoured.
 source "$(dirname "$0")/common.sh"
 
 output=$1
@@ -24,7 +25,7 @@ compile() {
 }
 export -f compile
 export compiler objects
-find Sources/CForja Tests/CForjaSanitizer -name '*.c' -print0 | sort -z |
+find Sources/CForja "${PROGRAM:-Tests/CForjaSanitizer}" -name '*.c' -print0 | sort -z |
     xargs -0 -P "$(getconf _NPROCESSORS_ONLN)" -I{} bash -c 'compile "$@"' _ {} "$@"
 # shellcheck disable=SC2046
 "$compiler" "${linker[@]}" "$@" "$objects"/*.o -o "$output" \

@@ -1,8 +1,8 @@
-# Writes the arrays that opencl/kernel_sources.c would get from #embed: NAME.cl becomes NAME[], its
-# bytes and a terminating zero.
+# Writes the arrays that opencl/kernel_sources.c would get from #embed: NAME.cl or NAME.ptx becomes
+# NAME[], its bytes and a terminating zero.
 #
 #   cmake -DOUTPUT=HEADER -P EmbedKernels.cmake -- KERNEL.cl...
-set(header "// Written by cmake/EmbedKernels.cmake from kernels/*.cl.\n")
+set(header "// Written by cmake/EmbedKernels.cmake from kernels/.\n")
 set(is_kernel FALSE)
 math(EXPR last "${CMAKE_ARGC} - 1")
 foreach(i RANGE ${last})

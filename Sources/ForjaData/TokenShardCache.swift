@@ -85,17 +85,19 @@ public struct TokenShardCache: Sendable {
         return (directory as NSString).appendingPathComponent("\(kind)-\(stream.digest).\(suffix)")
     }
 
-    /// Puts a cached file into a run directory: a hard link, or a copy on another file system.
+    /// Puts a copy of a file into a run directory, where the user may change it.
     ///
     /// - Throws: `.inputOutput`.
     public static func place(_ path: String, at destination: String) throws(ForjaError) {
-        if unlink(destination) != 0, errno != ENOENT {
-            throw .file("replace", destination, errno: errno)
+        var (source, present) = (stat(), stat())
+        if stat(path, &source) == 0, stat(destination, &present) == 0,
+            source.st_dev == present.st_dev, source.st_ino == present.st_ino
+        {
+            return
         }
-        if link(path, destination) == 0 { return }
-        let source = try MappedFile(path: path, access: .sequential)
-        let copy = try AtomicFile(at: destination, expectedByteCount: source.count)
-        try source.withUnsafeBytes { (bytes) throws(ForjaError) in try copy.write(bytes) }
+        let file = try MappedFile(path: path, access: .sequential)
+        let copy = try AtomicFile(at: destination, expectedByteCount: file.count)
+        try file.withUnsafeBytes { (bytes) throws(ForjaError) in try copy.write(bytes) }
         try copy.commit()
     }
 }

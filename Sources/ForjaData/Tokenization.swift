@@ -143,34 +143,13 @@ public struct Tokenization: Sendable {
         }
     }
 
-    private struct Row: Decodable {
-        let text: String
-    }
-
     private func encodeRows(
         _ rows: UnsafeRawBufferPointer.SubSequence, path: String, firstLine: Int
     ) throws(ForjaError) -> (tokens: [Int32], documents: Int) {
-        let decoder = JSONDecoder()
         var tokens: [Int32] = []
         var documents = 0
-        let lines = rows.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-        for (offset, line) in lines.enumerated() {
-            let isBlank = line.allSatisfy { [0x20, 0x09, 0x0D].contains($0) }
-            if isBlank { continue }
-            let place = "\(path):\(firstLine + offset)"
-            let row: Row
-            do {
-                row = try decoder.decode(Row.self, from: Data(line))
-            } catch {
-                throw ForjaError(
-                    .invalidInput, "\(place) is not a JSON object with a string \"text\"",
-                    fix: "correct the line, or name a plain text .txt", cause: "\(error)")
-            }
-            guard !row.text.isEmpty else {
-                throw ForjaError(
-                    .invalidInput, "\(place) has an empty \"text\"", fix: "remove the line")
-            }
-            tokens += tokenizer.encode(row.text, addSpecialTokens: false)
+        try TextRows.forEach(in: rows, path: path, firstLine: firstLine) { text in
+            tokens += tokenizer.encode(text, addSpecialTokens: false)
             if let endOfText { tokens.append(endOfText) }
             documents += 1
         }

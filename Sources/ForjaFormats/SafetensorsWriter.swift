@@ -65,9 +65,9 @@ public enum SafetensorsWriter {
         var members: [String] = []
         if !metadata.isEmpty {
             let strings = metadata.sorted { $0.key < $1.key }
-                .map { "\(quoted($0.key)):\(quoted($0.value))" }
+                .map { "\(jsonQuoted($0.key)):\(jsonQuoted($0.value))" }
             members.append(
-                "\(quoted(SafetensorsHeader.metadataKey)):{\(strings.joined(separator: ","))}")
+                "\(jsonQuoted(SafetensorsHeader.metadataKey)):{\(strings.joined(separator: ","))}")
         }
         var position = 0
         var names: Set<String> = []
@@ -83,7 +83,7 @@ public enum SafetensorsWriter {
             }
             let shape = tensor.shape.dimensions.map(String.init).joined(separator: ",")
             members.append(
-                "\(quoted(tensor.name)):{\"dtype\":\"\(tensor.dtype.rawValue)\","
+                "\(jsonQuoted(tensor.name)):{\"dtype\":\"\(tensor.dtype.rawValue)\","
                     + "\"shape\":[\(shape)],"
                     + "\"data_offsets\":[\(position),\(position + byteCount)]}")
             position += byteCount
@@ -92,26 +92,5 @@ public enum SafetensorsWriter {
         json.append(contentsOf: repeatElement(UInt8(ascii: " "), count: (8 - json.count % 8) % 8))
         let length = UInt64(json.count).littleEndian
         return (withUnsafeBytes(of: length, Array.init) + json, position)
-    }
-
-    /// A JSON string with the escapes that JSON requires and no others.
-    private static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            case "\u{8}": result += "\\b"
-            case "\u{c}": result += "\\f"
-            case _ where scalar.value < 0x20:
-                result += "\\u00" + (scalar.value < 16 ? "0" : "")
-                result += String(scalar.value, radix: 16)
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }

@@ -33,48 +33,25 @@ extension StepGraph {
     ///   - gradient: `[N]` float32, dLoss/dLogProb.
     ///   - logitScale: s, 1 / temperature.
     ///   - entropy: `[N]` float32 to receive the entropy of each row in nats.
+    ///   - logSumExp: `[N]` float32 to receive log Σᵥ exp(s·zᵥ), which the second pass of the two-pass form reads.
     /// - Returns: `[N]` float32; 0 where there is no label.
     /// - Throws: `.shapeMismatch` when the tensors do not fit.
     public func labelLogProbability(
         hidden: Tensor, weight: Tensor, labels: Tensor, gradient: Tensor? = nil,
-        logitScale: Float = 1, entropy: Tensor? = nil, chunking: HeadChunking? = nil
+        logitScale: Float = 1, entropy: Tensor? = nil, logSumExp: Tensor? = nil,
+        chunking: HeadChunking? = nil
     ) throws(ForjaError) -> Tensor {
-        let count = hidden.rows
-        guard hidden.width == weight.width, labels.elementCount == count,
-            gradient.map({ $0.elementCount == count }) ?? true
-        else {
-            throw ForjaError(
-                .shapeMismatch,
-                "labelLogProbability: hidden \(hidden.shape), head \(weight.shape), labels "
-                    + "\(labels.shape)")
-        }
-        let ranges = (chunking ?? HeadChunking(vocabulary: weight.rows)).ranges(of: count)
-        let result = transient("label log-probability", [count], .float32)
-        let logits = transient("logits chunk", [ranges[0].count, weight.rows], hidden.dtype)
-        let targets =
-            gradient == nil
-            ? nil
-            : (
-                hidden: gradientTarget(for: hidden, dtype: hidden.dtype),
-                weight: gradientTarget(for: weight, dtype: .float32)
-            )
-        for (index, range) in ranges.enumerated() {
-            let chunk = logits.rows(0..<range.count)
-            let slice = { (tensor: Tensor) in
-                tensor.elements(from: range.lowerBound, count: range.count)
-            }
-            recordMatmul(.nt, a: hidden.rows(range), b: weight, c: chunk, name: "head.forward")
+        try checkHead(
+            hidden: hidden, weight: weight,
+            perRow: [labels] + [gradient, entropy, logSumExp].compactMap { $0 })
+        let result = transient("label log-probability", [hidden.rows], .float32)
+        forEachHeadChunk(
+            hidden: hidden, weight: weight, flowsBack: gradient != nil, chunking: chunking
+        ) { logits, slice in
             recordLogProbability(
-                logits: chunk, labels: slice(labels), logProbability: slice(result),
-                entropy: entropy.map(slice), gradient: gradient.map(slice), logitScale: logitScale)
-            guard let targets else { continue }
-            recordMatmul(
-                .tn, a: chunk, b: hidden.rows(range), c: targets.weight.tensor,
-                accumulation: index == 0 ? targets.weight.accumulation : .add,
-                name: "head.backward_weight")
-            recordMatmul(
-                .nn, a: chunk, b: weight, c: targets.hidden.tensor.rows(range),
-                accumulation: targets.hidden.accumulation, name: "head.backward_x")
+                logits: logits, labels: slice(labels), logProbability: slice(result),
+                lse: logSumExp.map(slice), entropy: entropy.map(slice),
+                gradient: gradient.map(slice), logitScale: logitScale)
         }
         return result
     }
@@ -84,32 +61,65 @@ extension StepGraph {
     /// written, before `backward()`.
     ///
     /// - Parameters:
-    ///   - logSumExp: `[N]` float32 as a first pass wrote it.
+    ///   - logSumExp: `[N]` float32 as `labelLogProbability` wrote it for the same `logitScale`.
     ///   - gradient: `[N]` float32, dLoss/dLogProb.
+    /// - Throws: `.shapeMismatch` when the tensors do not fit.
     public func labelLogProbabilityBackward(
         hidden: Tensor, weight: Tensor, labels: Tensor, logSumExp: Tensor, gradient: Tensor,
         logitScale: Float = 1, chunking: HeadChunking? = nil
     ) throws(ForjaError) {
+        try checkHead(hidden: hidden, weight: weight, perRow: [labels, logSumExp, gradient])
+        forEachHeadChunk(hidden: hidden, weight: weight, flowsBack: true, chunking: chunking) {
+            logits, slice in
+            recordLogProbabilityBackward(
+                logits: logits, labels: slice(labels), lse: slice(logSumExp),
+                gradient: slice(gradient), logitScale: logitScale)
+        }
+    }
+
+    private func checkHead(
+        hidden: Tensor, weight: Tensor, perRow: [Tensor]
+    ) throws(ForjaError) {
+        guard hidden.width == weight.width,
+            perRow.allSatisfy({ $0.elementCount == hidden.rows })
+        else {
+            throw ForjaError(
+                .shapeMismatch,
+                "labelLogProbability: hidden \(hidden.shape), head \(weight.shape), labels and "
+                    + "what stands beside them "
+                    + perRow.map { "\($0.shape)" }.joined(separator: ", "),
+                fix: "give hidden [N, C], head [V, C] and [N] for everything else")
+        }
+    }
+
+    /// Walks the head: the logits of each chunk of rows, then what `record` makes of them; with `flowsBack` that is
+    /// their gradient, and both products that follow from it go into the gradients of hidden and weight.
+    ///
+    /// - Parameter record: Gets a chunk's logits, `[rows, V]`, and what cuts the chunk's rows out of a tensor `[N]`.
+    private func forEachHeadChunk(
+        hidden: Tensor, weight: Tensor, flowsBack: Bool, chunking: HeadChunking?,
+        _ record: (_ logits: Tensor, _ slice: (Tensor) -> Tensor) -> Void
+    ) {
         let ranges = (chunking ?? HeadChunking(vocabulary: weight.rows)).ranges(of: hidden.rows)
         let logits = transient("logits chunk", [ranges[0].count, weight.rows], hidden.dtype)
-        let hiddenTarget = gradientTarget(for: hidden, dtype: hidden.dtype)
-        let weightTarget = gradientTarget(for: weight, dtype: .float32)
+        let targets =
+            flowsBack
+            ? (
+                hidden: gradientTarget(for: hidden, dtype: hidden.dtype),
+                weight: gradientTarget(for: weight, dtype: .float32)
+            ) : nil
         for (index, range) in ranges.enumerated() {
             let chunk = logits.rows(0..<range.count)
-            let slice = { (tensor: Tensor) in
-                tensor.elements(from: range.lowerBound, count: range.count)
-            }
             recordMatmul(.nt, a: hidden.rows(range), b: weight, c: chunk, name: "head.forward")
-            recordLogProbabilityBackward(
-                logits: chunk, labels: slice(labels), lse: slice(logSumExp),
-                gradient: slice(gradient), logitScale: logitScale)
+            record(chunk) { $0.elements(from: range.lowerBound, count: range.count) }
+            guard let targets else { continue }
             recordMatmul(
-                .tn, a: chunk, b: hidden.rows(range), c: weightTarget.tensor,
-                accumulation: index == 0 ? weightTarget.accumulation : .add,
+                .tn, a: chunk, b: hidden.rows(range), c: targets.weight.tensor,
+                accumulation: index == 0 ? targets.weight.accumulation : .add,
                 name: "head.backward_weight")
             recordMatmul(
-                .nn, a: chunk, b: weight, c: hiddenTarget.tensor.rows(range),
-                accumulation: hiddenTarget.accumulation, name: "head.backward_x")
+                .nn, a: chunk, b: weight, c: targets.hidden.tensor.rows(range),
+                accumulation: targets.hidden.accumulation, name: "head.backward_x")
         }
     }
 }

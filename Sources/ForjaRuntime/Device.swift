@@ -7,7 +7,7 @@ import ForjaCore
 public final class Device: @unchecked Sendable {
     /// What kind of processor a device is.
     public enum Kind: String, Sendable, Codable {
-        /// The host CPU through BLAS and vector C.
+        /// The host CPU.
         case host = "cpu"
         case openCLGPU = "opencl-gpu"
         case openCLCPU = "opencl-cpu"

@@ -2,7 +2,7 @@ import ForjaCore
 
 /// The value of `--device`: `auto`, `cpu`, `opencl` or `opencl:N`.
 public enum DeviceSelection: Hashable, Sendable {
-    /// An OpenCL GPU if there is one, else the CPU through BLAS.
+    /// The first OpenCL GPU that opens, else the host CPU.
     case automatic
     case host
     /// The first OpenCL GPU, else the first OpenCL CPU device.
@@ -28,7 +28,7 @@ public enum DeviceSelection: Hashable, Sendable {
     /// Opens the device.
     ///
     /// - Parameter threadCount: For the host CPU; 0 takes every core in the affinity mask.
-    /// - Returns: The device, and for `automatic` without a GPU one line saying that the CPU takes over.
+    /// - Returns: The device, and for `automatic` one line saying why a GPU was passed over, if one was or there is none.
     public func open(threadCount: Int = 0) throws(ForjaError) -> (device: Device, note: String?) {
         switch self {
         case .host:
@@ -36,15 +36,10 @@ public enum DeviceSelection: Hashable, Sendable {
         case .openCLIndex(let index):
             return (try Device.openCL(index), nil)
         case .automatic:
-            let devices = Device.openCLDevices()
-            if let index = devices.firstIndex(where: { $0.kind == .openCLGPU }) {
-                return (try Device.openCL(index), nil)
-            }
-            let found = devices.isEmpty ? Device.openCLStatus : "no OpenCL GPU"
-            return (
-                try Device.host(threadCount: threadCount),
-                "\(found); the CPU takes over through BLAS"
-            )
+            return try Self.automatic(
+                among: Device.openCLDevices(),
+                openCL: { index throws(ForjaError) in try Device.openCL(index) },
+                host: { () throws(ForjaError) in try Device.host(threadCount: threadCount) })
         case .openCL:
             let devices = Device.openCLDevices()
             let index =
@@ -57,5 +52,25 @@ public enum DeviceSelection: Hashable, Sendable {
             }
             return (try Device.openCL(index), nil)
         }
+    }
+
+    /// The first GPU that opens, else the host: a driver that lists a device it cannot open stops nobody.
+    package static func automatic(
+        among devices: [Device.Description],
+        openCL: (Int) throws(ForjaError) -> Device, host: () throws(ForjaError) -> Device
+    ) throws(ForjaError) -> (device: Device, note: String?) {
+        var failures: [String] = []
+        for (index, device) in devices.enumerated() where device.kind == .openCLGPU {
+            do throws(ForjaError) {
+                let opened = try openCL(index)
+                return (opened, failures.isEmpty ? nil : failures.joined(separator: "; "))
+            } catch {
+                failures.append("opencl:\(index) cannot be opened: \(error.message)")
+            }
+        }
+        if failures.isEmpty {
+            failures = [devices.isEmpty ? Device.openCLStatus : "no OpenCL GPU"]
+        }
+        return (try host(), failures.joined(separator: "; ") + "; the CPU takes over")
     }
 }

@@ -11,8 +11,7 @@ func engineCheck(_ status: forja_status) throws(ForjaError) {
     case FORJA_ERROR_OUT_OF_MEMORY:
         throw ForjaError(
             .outOfMemory, message,
-            fix: "lower training.batch_size_sequences or training.sequence_length_tokens, raise "
-                + "training.gradient_accumulation_steps, or set training.recompute to block")
+            fix: "free memory there, or use a smaller model or another device")
     case FORJA_ERROR_UNAVAILABLE:
         throw ForjaError(.unavailable, message)
     case FORJA_ERROR_DEVICE, FORJA_ERROR_COMPILE:

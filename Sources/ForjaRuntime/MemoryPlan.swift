@@ -53,8 +53,7 @@ public struct MemoryPlan: Sendable {
                     .outOfMemory,
                     "\(graph.storages[storage].name) needs \(size) bytes; the device allocates "
                         + "at most \(maxArenaByteCount) at once",
-                    fix: "lower training.batch_size_sequences or "
-                        + "training.sequence_length_tokens, or use another device")
+                    fix: "use a smaller model or batch, or another device")
             }
             var arena = 0
             while true {

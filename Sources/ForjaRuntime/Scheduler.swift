@@ -25,13 +25,23 @@ public final class Scheduler {
     private var entries: [Entry] = []
     private var arenas: [Buffer] = []
     private var isPrepared = false
+    private let memoryFix: String
 
-    public init(queue: Queue) { self.queue = queue }
+    /// - Parameter memoryFix: What a user can do when memory does not suffice for these graphs: the remedy that an
+    ///   `.outOfMemory` error names.
+    public init(
+        queue: Queue, memoryFix: String = "use a smaller model or batch, or another device"
+    ) {
+        self.queue = queue
+        self.memoryFix = memoryFix
+    }
 
     /// Plans a graph. Add every graph before the first run.
     public func add(_ graph: StepGraph) throws(ForjaError) -> GraphID {
         precondition(!isPrepared, "graphs are added before the first run")
-        let plan = try MemoryPlan(graph, maxArenaByteCount: device.description.maxAllocationBytes)
+        let plan = try withMemoryFix { () throws(ForjaError) in
+            try MemoryPlan(graph, maxArenaByteCount: device.description.maxAllocationBytes)
+        }
         let unplaced = Self.unplaced(graph)
         let workspace =
             graph.dispatches.map { $0.workspaceByteCount(unplaced, device) }.max() ?? 0
@@ -94,9 +104,7 @@ public final class Scheduler {
                 .outOfMemory,
                 "the plan needs \(megabytes(missing + device.allocatedBytes)) and "
                     + "\(device.description.name) has \(megabytes(limit))",
-                fix: "lower training.batch_size_sequences or training.sequence_length_tokens, "
-                    + "raise training.gradient_accumulation_steps, or set training.recompute: "
-                    + "block; forja plan shows what each would need")
+                fix: memoryFix)
         }
     }
 
@@ -104,12 +112,14 @@ public final class Scheduler {
     public func prepare() throws(ForjaError) {
         guard !isPrepared else { return }
         try checkFits()
-        for variable in variables { try variable.allocate(on: device) }
-        arenas = []
-        for byteCount in arenaByteCounts {
-            arenas.append(try Buffer(device: device, byteCount: byteCount))
+        try withMemoryFix { () throws(ForjaError) in
+            for variable in variables { try variable.allocate(on: device) }
+            arenas = []
+            for byteCount in arenaByteCounts {
+                arenas.append(try Buffer(device: device, byteCount: byteCount))
+            }
+            try queue.reserveWorkspace(byteCount: workspaceByteCount)
         }
-        try queue.reserveWorkspace(byteCount: workspaceByteCount)
         for index in entries.indices {
             let graph = entries[index].graph
             let plan = entries[index].plan
@@ -149,6 +159,19 @@ public final class Scheduler {
                 named.message = "\(entry.graph.dispatches[index].name): \(error.message)"
                 throw named
             }
+        }
+    }
+
+    private func withMemoryFix<Result>(
+        _ body: () throws(ForjaError) -> Result
+    ) throws(ForjaError) -> Result {
+        do throws(ForjaError) {
+            return try body()
+        } catch {
+            guard error.code == .outOfMemory else { throw error }
+            var advised = error
+            advised.fix = memoryFix
+            throw advised
         }
     }
 

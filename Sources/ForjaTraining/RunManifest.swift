@@ -32,6 +32,56 @@ enum RunManifest {
         ]
     }
 
+    /// Refuses data whose contents are not those that the run began with; where they lie does not matter.
+    ///
+    /// - Throws: `.invalidInput` naming the recipe's key and both SHA-256; `.damagedFile` when a run that has
+    ///   checkpoints has no manifest to compare with.
+    static func checkContents(
+        of data: TrainingData, recipe: Recipe, in run: RunDirectory
+    ) throws(ForjaError) {
+        struct Stored: Decodable {
+            let data: [String: String]
+        }
+        let path = run.file("manifest.json")
+        let stored = FileManager.default.contents(atPath: path).flatMap {
+            try? JSONDecoder().decode(Stored.self, from: $0)
+        }
+        guard let stored else {
+            // A run that saved nothing starts from the beginning, with whatever data it is given.
+            guard !run.checkpointSteps.isEmpty else { return }
+            throw ForjaError(
+                .damagedFile,
+                "\(path) cannot be read, so that the run's data cannot be told from other data",
+                fix: "put the run's manifest.json back, or start a new run directory")
+        }
+        for (part, key) in [
+            ("train", "data.train"), ("validation", "data.validation"),
+            ("tokenizer", recipe.tokenizerKey),
+        ] {
+            let (seen, expected) = (data.hashes[part], stored.data[part])
+            guard seen == expected else {
+                let shown = { (hash: String?) in hash.map { "\($0.prefix(12))…" } ?? "none" }
+                throw ForjaError(
+                    .invalidInput,
+                    "\(key) has other contents than the run began with: SHA-256 \(shown(seen)), "
+                        + "\(path) has \(shown(expected))",
+                    fix: "give the run's own files, from wherever they are, or start a new run "
+                        + "directory")
+            }
+        }
+    }
+
+    /// Seconds that the run had taken when its manifest was last written; 0 without one.
+    static func secondsSpent(in run: RunDirectory) -> Double {
+        struct Stored: Decodable {
+            let seconds: Double
+        }
+        let stored = FileManager.default.contents(atPath: run.file("manifest.json")).flatMap {
+            try? JSONDecoder().decode(Stored.self, from: $0)
+        }
+        return stored?.seconds ?? 0
+    }
+
     static func write(
         to run: RunDirectory, recipe: Recipe, data: TrainingData, engine: TrainingEngine,
         secondsSpent: Double, step: Int

@@ -19,11 +19,18 @@ public final class Trainer {
     private let loader: WindowLoader
     private let peakFlopsPerSecond: Double?
     private var queue: Queue { engine.queue }
+    /// The model that the run started from; `nil` for fresh weights.
+    private let source: ModelDirectory?
+    /// Continues the recipe's prompt after each validation; made with the step, so that its memory is refused with it.
+    private let sampler: Generator?
+    private let samplePrompt: [Int32]
 
     /// Steps done so far.
     private var step = 0
     private var lastValidationLoss: Double?
     private let began = Date()
+    /// What the run had taken when it was stopped.
+    private let secondsBefore: Double
 
     /// Prepares a run: records and plans the step, refuses what cannot fit, allocates, sets the weights at their start or
     /// at the newest whole checkpoint, and refuses a disk without room for those to come.
@@ -43,8 +50,7 @@ public final class Trainer {
         schedule = recipe.schedule
         if let adjustments = schedule.adjustments { observer.note(adjustments) }
         loader = try data.trainLoader(for: recipe)
-        var source: ModelDirectory?
-        if let path = recipe.modelSource { source = try ModelDirectory(path) }
+        source = if let path = recipe.modelSource { try ModelDirectory(path) } else { nil }
         let configuration =
             if let source { source.configuration } else {
                 try recipe.modelConfiguration(vocabularySize: data.tokenizer.vocabularySize)
@@ -66,6 +72,14 @@ public final class Trainer {
         engine = try TrainingEngine(
             model: model, shape: shape, optimizer: recipe.optimizer, queue: queue)
         try engine.prepare()
+        samplePrompt = recipe.samplePrompt.map { data.tokenizer.encode($0) } ?? []
+        sampler =
+            samplePrompt.isEmpty
+            ? nil
+            : try Generator(
+                model: model, sequences: 1, capacity: samplePrompt.count + recipe.sampleTokens,
+                queue: queue)
+        try sampler?.prepare()
         if let checkpoint {
             step = try checkpoint.restore(engine, recipe: recipe)
             observer.note("resumed from step \(step)")
@@ -84,7 +98,10 @@ public final class Trainer {
                 try model.initialize(seed: recipe.seed, on: queue)
             }
         }
-        try TrainingCheckpoint.requireRoom(for: model, recipe: recipe, after: step, in: run)
+        try TrainingCheckpoint.requireRoom(
+            for: model, tokenizerByteCount: data.tokenizerByteCount, recipe: recipe, after: step,
+            in: run)
+        secondsBefore = step > 0 ? RunManifest.secondsSpent(in: run) : 0
     }
 
     public var parameterCount: Int { engine.model.configuration.parameterCount }
@@ -102,8 +119,7 @@ public final class Trainer {
             recipe.writesTensorBoard
             ? try TensorBoardWriter(directory: run.path, resumingAfterStep: step) : nil
         try AtomicFile.write(recipe.resolvedYAML, to: run.file("recipe.yaml"))
-        try RunManifest.write(
-            to: run, recipe: recipe, data: data, engine: engine, secondsSpent: 0, step: step)
+        try writeManifest()
         if recipe.maxSteps == 0 { try save() }
         var rate = RecentRate()
         while step < recipe.maxSteps {
@@ -130,9 +146,8 @@ public final class Trainer {
                 ])
 
             let isLast = number == recipe.maxSteps
-            if isLast || isDue(number, every: recipe.evaluationEverySteps) {
-                try validate(metrics: metrics, tensorBoard: tensorBoard)
-            }
+            let isEvaluated = isLast || isDue(number, every: recipe.evaluationEverySteps)
+            if isEvaluated { try validate(metrics: metrics, tensorBoard: tensorBoard) }
             observer.progress(
                 progress(result, learningRate: learningRate, tokensPerSecond, rate))
             let signal = Interruption.received
@@ -140,6 +155,7 @@ public final class Trainer {
                 try metrics.synchronize()
                 try save()
             }
+            if isEvaluated { try sample() }
             if let signal, !isLast {
                 throw ForjaError(
                     .interrupted, "\(signal): step \(number) is saved in \(run.path)",
@@ -147,9 +163,6 @@ public final class Trainer {
             }
         }
         try metrics.synchronize()
-        try RunManifest.write(
-            to: run, recipe: recipe, data: data, engine: engine,
-            secondsSpent: Date().timeIntervalSince(began), step: step)
         return lastValidationLoss
     }
 
@@ -190,37 +203,43 @@ public final class Trainer {
         metrics: MetricsLog, tensorBoard: TensorBoardWriter?
     ) throws(ForjaError) {
         guard
-            let batches = try data.validationBatches(
-                for: recipe, sequences: engine.shape.sequences)
+            let windows = try data.validationWindows(for: recipe)
         else { return }
-        let loss = try engine.validate(batches)
+        var first = 0
+        let loss = try engine.validate { () throws(ForjaError) -> Batch? in
+            guard first < windows.count else { return nil }
+            defer { first += engine.shape.sequences }
+            return try windows.batch(first..<(first + engine.shape.sequences))
+        }
         lastValidationLoss = loss
         var line = MetricsLine(step: step)
         line.add("validation_loss", loss)
         try metrics.append(line)
         try tensorBoard?.write(step: step, scalars: [("validation_loss", Float(loss))])
-        if let prompt = recipe.samplePrompt { try sample(prompt) }
     }
 
-    private func sample(_ prompt: String) throws(ForjaError) {
-        let ids = data.tokenizer.encode(prompt)
-        guard !ids.isEmpty else { return }
-        let generator = try Generator(
-            model: engine.model, sequences: 1, capacity: ids.count + recipe.sampleTokens,
-            queue: queue)
-        let continuation = try generator.generate(
-            prompts: [ids], maxNewTokens: recipe.sampleTokens,
+    private func sample() throws(ForjaError) {
+        guard let sampler else { return }
+        let continuation = try sampler.generate(
+            prompts: [samplePrompt], maxNewTokens: recipe.sampleTokens,
             sampling: SamplingSettings(temperature: 0.8, topK: 50, seed: recipe.seed))
-        let text = data.tokenizer.decode(ids + continuation[0], skipSpecialTokens: true)
+        let text = data.tokenizer.decode(samplePrompt + continuation[0], skipSpecialTokens: true)
         try AtomicFile.write(text + "\n", to: run.file("samples/step-\(step).txt"))
         observer.sample(text, step: step)
     }
 
     private func save() throws(ForjaError) {
         try TrainingCheckpoint.save(
-            engine, recipe: recipe, tokenizer: data.tokenizer, step: step,
+            engine, recipe: recipe, data: data, source: source?.huggingFace, step: step,
             to: run.checkpoint(step: step))
         run.removeOldCheckpoints(keeping: recipe.keptCheckpoints)
+        try writeManifest()
+    }
+
+    private func writeManifest() throws(ForjaError) {
+        try RunManifest.write(
+            to: run, recipe: recipe, data: data, engine: engine,
+            secondsSpent: secondsBefore + Date().timeIntervalSince(began), step: step)
     }
 
     private func progress(

@@ -66,15 +66,17 @@ struct TrainingCheckpoint {
     /// - Parameters:
     ///   - recipe: Says how many checkpoints are still to come and how many of them stay.
     ///   - step: Steps done.
+    ///   - tokenizerByteCount: Bytes of the tokenizer.json.
     /// - Throws: `.inputOutput` naming bytes needed and free.
     static func requireRoom(
-        for model: LlamaModel, recipe: Recipe, after step: Int, in run: RunDirectory
+        for model: LlamaModel, tokenizerByteCount: Int, recipe: Recipe, after step: Int,
+        in run: RunDirectory
     ) throws(ForjaError) {
         let present = run.checkpointSteps.count
         // One is written before the oldest is removed.
         let atOnce = min(present + recipe.checkpointCount(after: step), recipe.keptCheckpoints + 1)
         let count = max(1, atOnce - present)
-        let needed = count * byteCount(of: model)
+        let needed = count * byteCount(of: model, tokenizerByteCount)
         let free = try freeBytes(at: run.file("checkpoints"))
         guard free >= needed else {
             throw ForjaError(
@@ -85,28 +87,37 @@ struct TrainingCheckpoint {
         }
     }
 
-    /// An upper bound for one checkpoint: weights and two moments, float32, and room for headers, tokenizer and state.
-    private static func byteCount(of model: LlamaModel) -> Int {
-        3 * model.checkpointByteCount + 1_048_576
+    /// An upper bound for one checkpoint: weights and two moments, float32, the tokenizer as it is written anew, and room
+    /// for headers and state.
+    private static func byteCount(of model: LlamaModel, _ tokenizerByteCount: Int) -> Int {
+        3 * model.checkpointByteCount + 2 * tokenizerByteCount + 1_048_576
     }
 
     /// Writes a checkpoint; it appears under its name when everything is in it and on disk.
     ///
+    /// - Parameters:
+    ///   - data: Its tokenizer goes with the weights.
+    ///   - source: What the run started from: its begin- and end-of-text ids stay those of the model.
     /// - Throws: `.inputOutput` naming bytes needed and free; the checkpoints before it stay whole.
     static func save(
-        _ engine: TrainingEngine, recipe: Recipe, tokenizer: Tokenizer, step: Int, to path: String
+        _ engine: TrainingEngine, recipe: Recipe, data: TrainingData, source: HuggingFaceConfig?,
+        step: Int, to path: String
     ) throws(ForjaError) {
         let model = engine.model
-        let directory = try AtomicDirectory(at: path, expectedByteCount: byteCount(of: model))
-        let endOfText = Tokenization.endOfTextNames.first { tokenizer.id(of: $0) != nil }
+        let tokenizer = data.tokenizer
+        let directory = try AtomicDirectory(
+            at: path, expectedByteCount: byteCount(of: model, data.tokenizerByteCount))
+        let ends =
+            source?.endOfTextIDs
+            ?? Tokenization.endOfTextNames.lazy.compactMap(tokenizer.id(of:)).prefix(1).map { $0 }
         try model.configuration.huggingFace(
-            beginOfTextID: nil,
-            endOfTextIDs: endOfText.flatMap { tokenizer.id(of: $0) }.map { [$0] } ?? []
+            beginOfTextID: source?.beginOfTextID, endOfTextIDs: ends
         ).write(into: directory.temporaryPath)
         try tokenizer.write(to: directory.path(of: "tokenizer.json"))
         try AtomicFile.write(
             tokenizer.configuration(
-                endOfText: endOfText, maximumLength: model.configuration.contextLength),
+                endOfText: ends.first.flatMap(tokenizer.token(of:)),
+                maximumLength: model.configuration.contextLength),
             to: directory.path(of: "tokenizer_config.json"))
         let weights = try model.save(
             to: directory.path(of: SafetensorsDirectory.fileName), on: engine.queue)
@@ -164,11 +175,22 @@ struct TrainingCheckpoint {
         }
     }
 
-    /// Compares every tensor with its checksum.
+    /// Compares every tensor with its checksum; a tensor without one is damage too.
     func verify() throws(ForjaError) {
+        let files = [SafetensorsDirectory.fileName, Self.optimizerName]
+        for name in files where state.checksums[name] == nil {
+            throw ForjaError(
+                .damagedFile,
+                "\((path as NSString).appendingPathComponent(Self.stateName)) has no checksums of "
+                    + name)
+        }
         for (name, tensors) in state.checksums.sorted(by: { $0.key < $1.key }) {
             let file = try SafetensorsFile(
                 contentsOf: (path as NSString).appendingPathComponent(name))
+            for tensor in file.tensors where tensors[tensor.name] == nil {
+                throw ForjaError(
+                    .damagedFile, "\(file.path): tensor \(tensor.name) has no checksum")
+            }
             for (tensor, checksum) in tensors.sorted(by: { $0.key < $1.key }) {
                 let seen = try file.digest(of: tensor).description
                 guard seen == checksum else {

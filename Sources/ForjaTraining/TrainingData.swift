@@ -23,13 +23,13 @@ public struct TrainingData: Sendable {
     /// - Parameters:
     ///   - run: Receives the tokenizer.json; `nil` when only looking.
     ///   - threads: For tokenising; 0 takes every core.
+    /// - Throws: `.invalidInput` when `run` began with other contents, before anything in it is touched.
     public init(
         recipe: Recipe, run: RunDirectory?, threads: Int = 0, observer: any TrainingObserver
     ) throws(ForjaError) {
         let cache = try TokenShardCache()
         tokenizerPath = try Self.tokenizerPath(for: recipe, cache: cache, observer)
         tokenizer = try Tokenizer(contentsOf: tokenizerPath)
-        if let run { try TokenShardCache.place(tokenizerPath, at: run.file("tokenizer.json")) }
         let threads = threads > 0 ? threads : ProcessInfo.processInfo.activeProcessorCount
         let path = tokenizerPath
         func shard(_ files: [String], _ name: String) throws(ForjaError) -> TokenShard {
@@ -57,6 +57,15 @@ public struct TrainingData: Sendable {
             validation = nil
         }
         unigramEntropy = try train.unigramEntropy(in: trainRange)
+        guard let run else { return }
+        try RunManifest.checkContents(of: self, recipe: recipe, in: run)
+        try TokenShardCache.place(tokenizerPath, at: run.file("tokenizer.json"))
+    }
+
+    /// Bytes of the tokenizer.json that every checkpoint holds a copy of.
+    var tokenizerByteCount: Int {
+        var status = stat()
+        return stat(tokenizerPath, &status) == 0 ? Int(status.st_size) : 0
     }
 
     public var trainTokenCount: Int { trainRange.count }
@@ -74,22 +83,15 @@ public struct TrainingData: Sendable {
             seed: recipe.seed, documentMask: recipe.documentMask)
     }
 
-    /// Batches of the held-out tokens, in order; `nil` when nothing is held out.
-    func validationBatches(
-        for recipe: Recipe, sequences: Int
-    ) throws(ForjaError) -> [Batch]? {
+    /// The held-out tokens in windows; `nil` when nothing is held out.
+    func validationWindows(for recipe: Recipe) throws(ForjaError) -> ValidationWindows? {
         guard let validation else { return nil }
         let most = recipe.evaluationMaxTokens
         let range =
             most > 0 ? validation.range.prefix(most + 1) : validation.range[...]
-        let windows = try ValidationWindows(
+        return try ValidationWindows(
             shard: validation.shard, tokenRange: range.startIndex..<range.endIndex,
             sequenceLength: recipe.sequenceLength, documentMask: recipe.documentMask)
-        var batches: [Batch] = []
-        for first in stride(from: 0, to: windows.count, by: sequences) {
-            batches.append(try windows.batch(first..<(first + sequences)))
-        }
-        return batches
     }
 
     /// SHA-256 of what the tokens came from, for the manifest.
@@ -115,6 +117,26 @@ public struct TrainingData: Sendable {
         let path = try tokenizerPath(for: recipe, cache: TokenShardCache(), observer)
         return try recipe.modelConfiguration(
             vocabularySize: Tokenizer(contentsOf: path).vocabularySize)
+    }
+
+    /// The step that `train` records, without reading text: attention stays inside documents only where the tokenizer has
+    /// an end-of-text token.
+    public static func stepShape(
+        for recipe: Recipe, observer: any TrainingObserver
+    ) throws(ForjaError) -> StepShape {
+        var shape = recipe.stepShape
+        guard shape.documentMask else { return shape }
+        if recipe.tokenizerSource == nil, recipe.modelSource == nil {
+            // Trained byte-pair tokenizers have the token, character tokenizers have not.
+            shape.documentMask = recipe.trainedTokenizerKind == "byte_bpe"
+        } else {
+            let tokenizer = try Tokenizer(
+                contentsOf: tokenizerPath(for: recipe, cache: TokenShardCache(), observer))
+            shape.documentMask = Tokenization.endOfTextNames.contains {
+                tokenizer.id(of: $0) != nil
+            }
+        }
+        return shape
     }
 
     private static func sources(_ files: [String]) throws(ForjaError) -> [TextSource] {
@@ -145,7 +167,15 @@ public struct TrainingData: Sendable {
                 "1", kind, "\(recipe.trainedVocabularySize ?? 0)",
                 "\(try TextSource.digest(of: sources))",
             ])
-        if FileManager.default.fileExists(atPath: path) { return path }
+        if FileManager.default.fileExists(atPath: path) {
+            do throws(ForjaError) {
+                _ = try Tokenizer(contentsOf: path)
+                return path
+            } catch {
+                guard error.code == .damagedFile || error.code == .invalidInput else { throw error }
+                observer.note("\(path) is damaged: training the tokenizer again")
+            }
+        }
         let start = Date()
         var trainer = TokenizerTrainer()
         for source in sources { try trainer.add(source) }

@@ -75,10 +75,18 @@ public final class TrainingEngine {
     private let collected: [Variable]
     private var isReady = false
 
+    /// What a recipe can change when a step does not fit.
+    public static let recipeMemoryFix =
+        "lower training.batch_size_sequences or training.sequence_length_tokens, raise "
+        + "training.gradient_accumulation_steps, or set training.recompute: block; forja plan "
+        + "shows what each would need"
+
     /// Records and plans; allocates nothing.
+    ///
+    /// - Parameter memoryFix: As `Scheduler` takes it.
     public init(
         model: LlamaModel, shape: StepShape, optimizer: AdamWSettings, validates: Bool = true,
-        queue: Queue
+        queue: Queue, memoryFix: String = recipeMemoryFix
     ) throws(ForjaError) {
         self.model = model
         self.shape = shape
@@ -102,7 +110,7 @@ public final class TrainingEngine {
                 Variable(name: "\($0.name).gradient", shape: $0.shape, dtype: .float32)
             } : []
 
-        scheduler = Scheduler(queue: queue)
+        scheduler = Scheduler(queue: queue, memoryFix: memoryFix)
         let graph = StepGraph(recompute: shape.recompute)
         for (parameter, variable) in zip(parameters, collected) {
             graph.collectGradient(of: graph.tensor(parameter.compute), in: variable)
@@ -216,13 +224,15 @@ public final class TrainingEngine {
             isFinite: report[StepScalar.isFinite.rawValue] == 1, labelCount: labelCount)
     }
 
-    /// Mean −log p over the labels of `batches`, in nats per token; weights do not change.
-    public func validate(_ batches: some Sequence<Batch>) throws(ForjaError) -> Double {
+    /// Mean −log p over the labels of the batches that `next` gives until `nil`, in nats per token; weights do not change.
+    public func validate(
+        _ next: () throws(ForjaError) -> Batch?
+    ) throws(ForjaError) -> Double {
         guard let validationGraph else { preconditionFailure("recorded without validation") }
         try prepare()
         var sum = 0.0
         var count = 0
-        for batch in batches {
+        while let batch = try next() {
             try write(batch)
             try scheduler.run(validationGraph)
             sum += Double(try validationLoss.read(Float.self, on: queue)[0])

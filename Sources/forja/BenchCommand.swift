@@ -77,8 +77,10 @@ struct BenchStepCommand: ParsableCommand {
     @OptionGroup var compute: ComputeOptions
 
     func validate() throws {
-        guard steps >= 5 else { throw ValidationError("--steps is \(steps); use 5 or more") }
-        if let batch, batch < 1 { throw ValidationError("--batch is \(batch); use 1 or more") }
+        try checkRange("--steps", steps, 5...1_000_000)
+        if let batch {
+            try checkRange("--batch", batch, 1...(mostAtOnce / shape.configuration.contextLength))
+        }
     }
 
     private struct Report: Encodable {
@@ -119,7 +121,8 @@ struct BenchStepCommand: ParsableCommand {
             model: model, shape: StepShape(sequences: sequences, sequenceLength: length),
             optimizer: AdamWSettings(
                 beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, decaysOnlyMatrices: true),
-            validates: false, queue: queue)
+            validates: false, queue: queue,
+            memoryFix: "lower --batch or choose a smaller --shape")
         try engine.prepare()
         try model.initialize(seed: 0, on: queue)
         let tokens = engine.shape.tokensPerStep
@@ -155,8 +158,7 @@ struct BenchStepCommand: ParsableCommand {
             dtype: dtype.rawValue, threads: device.description.threadCount,
             tokensPerSecond: Double(tokens) / median, flopsPerSecond: flops,
             peakFlopsPerSecond: peak, mfu: peak.map { flops / $0 },
-            peakBytes: device.description.sharesHostMemory
-                ? peakResidentBytes() : device.peakAllocatedBytes,
+            peakBytes: ResidentMemory.peak(with: device),
             engineBytes: device.peakAllocatedBytes, secondsPerStep: seconds,
             launchesPerStep: launches)
         if json {
@@ -174,16 +176,4 @@ struct BenchStepCommand: ParsableCommand {
                     ?? "n/a", Double(report.peakBytes) / 1e6, Double(report.engineBytes) / 1e6,
                 launches))
     }
-}
-
-/// Most memory this process has had resident, in bytes.
-func peakResidentBytes() -> Int {
-    var usage = rusage()
-    #if os(Linux)
-        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        return usage.ru_maxrss * 1024
-    #else
-        getrusage(RUSAGE_SELF, &usage)
-        return usage.ru_maxrss
-    #endif
 }

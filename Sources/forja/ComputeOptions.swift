@@ -7,7 +7,7 @@ struct ComputeOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Where to compute: auto, cpu, opencl or opencl:N as forja devices lists.",
-            discussion: "auto takes an OpenCL GPU if there is one, else the CPU through BLAS."))
+            discussion: "auto takes the first OpenCL GPU that opens, else the CPU."))
     var device = DeviceSelection.automatic
 
     @Option(
@@ -15,7 +15,7 @@ struct ComputeOptions: ParsableArguments {
     var threads = 0
 
     func validate() throws {
-        guard threads >= 0 else { throw ValidationError("--threads is \(threads); use 0 or more") }
+        try checkRange("--threads", threads, 0...65_536)
     }
 
     /// Opens the device with the tuning known for it, and says in one line what an automatic choice came to.
@@ -27,13 +27,28 @@ struct ComputeOptions: ParsableArguments {
     }
 }
 
+/// Most tokens, sequences or texts of one request: more passes every device, and products of a few such numbers stay
+/// far inside 64 bits.
+let mostAtOnce = 1 << 24
+
+/// Refuses an option's number outside its range, as wrong usage.
+func checkRange(_ option: String, _ value: Int, _ range: ClosedRange<Int>) throws {
+    guard range.contains(value) else {
+        throw ValidationError(
+            "\(option) is \(value); use \(range.lowerBound) ... \(range.upperBound)")
+    }
+}
+
 extension DeviceSelection: ExpressibleByArgument {
     public init?(argument: String) {
         guard let selection = try? DeviceSelection(parsing: argument) else { return nil }
         self = selection
     }
 
-    public var defaultValueDescription: String {
+    public var defaultValueDescription: String { argument }
+
+    /// What `--device` takes for it.
+    var argument: String {
         switch self {
         case .automatic: "auto"
         case .host: "cpu"

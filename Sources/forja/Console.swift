@@ -1,20 +1,24 @@
 import ForjaCore
+import ForjaFormats
 import Foundation
 
 /// Standard output for results, standard error for everything else.
+///
+/// A reader that went away (`head`, a closed pipe) stops nothing. A result that cannot be written for any other reason, such
+/// as a full disk, ends the process with exit code 1; a log line that cannot be written is lost.
 enum Console {
     /// Writes a result and a line end.
-    static func result(_ text: String) { write(text + "\n", to: .standardOutput) }
+    static func result(_ text: String) { write(text + "\n", to: STDOUT_FILENO) }
 
     /// Writes part of a result at once: generated text as it is made.
-    static func partialResult(_ text: String) { write(text, to: .standardOutput) }
+    static func partialResult(_ text: String) { write(text, to: STDOUT_FILENO) }
 
-    static func note(_ text: String) { write(text + "\n", to: .standardError) }
+    static func note(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
 
     static func error(_ error: ForjaError) { note("error: \(error)") }
 
     /// Replaces the current line of an interactive terminal.
-    static func status(_ text: String) { write("\r\u{1b}[K\(text)", to: .standardError) }
+    static func status(_ text: String) { write("\r\u{1b}[K\(text)", to: STDERR_FILENO) }
 
     static let isInteractive = isatty(STDERR_FILENO) != 0
 
@@ -29,8 +33,13 @@ enum Console {
         }
     }
 
-    private static func write(_ text: String, to handle: FileHandle) {
-        // A reader that went away (head, a closed pipe) is no failure of ours.
-        try? handle.write(contentsOf: Data(text.utf8))
+    private static func write(_ text: String, to descriptor: Int32) {
+        let code = writeAll(Array(text.utf8), to: descriptor)
+        guard code != 0, code != EPIPE, descriptor == STDOUT_FILENO else { return }
+        error(
+            .file(
+                "write", "standard output", errno: code,
+                fix: "free space where it goes, or send it elsewhere"))
+        exit(1)
     }
 }

@@ -37,8 +37,8 @@ struct DataInspectCommand: ParsableCommand {
     var json = false
 
     func validate() throws {
-        guard batches >= 0 else { throw ValidationError("--batches is \(batches)") }
-        guard firstStep >= 1 else { throw ValidationError("--first-step is \(firstStep)") }
+        try checkRange("--batches", batches, 0...1_000_000_000)
+        try checkRange("--first-step", firstStep, 1...1_000_000_000)
     }
 
     private struct Report: Encodable {

@@ -11,7 +11,7 @@ struct Forja: ParsableCommand {
         abstract: "Trains open language models end to end, on any OpenCL device or the CPU.",
         discussion: """
             Results go to standard output, progress and logs to standard error.
-            Exit status: 0 done, 1 failed, 64 wrong usage, 130 interrupted and saved.
+            Exit status: 0 done, 1 failed, 64 wrong usage, 130 train interrupted and saved, or generate interrupted.
 
               forja train recipes/quickstart.yaml --run-dir runs/first
               forja generate --model runs/first --prompt "ROMEO:"
@@ -21,10 +21,11 @@ struct Forja: ParsableCommand {
             DevicesCommand.self, TrainCommand.self, PlanCommand.self, GenerateCommand.self,
             ScoreCommand.self, TokenizerCommand.self, DataCommand.self, BenchCommand.self,
             TuneCommand.self,
+            RehearseCommand.self,
         ])
 
     static func main() {
-        Interruption.listen()
+        prepareSignals()
         do {
             var command = try parseAsRoot()
             try command.run()
@@ -34,5 +35,17 @@ struct Forja: ParsableCommand {
         } catch {
             exit(withError: error)
         }
+    }
+
+    /// Leaves SIGINT and SIGTERM to end the process, which commands with something to save change by
+    /// `Interruption.listen`, and turns signals about writing into errors of the write.
+    private static func prepareSignals() {
+        // A parent may start this process from a thread that blocks signals, and the mask is inherited.
+        var heard = sigset_t()
+        sigemptyset(&heard)
+        for number in [SIGINT, SIGTERM] { sigaddset(&heard, number) }
+        pthread_sigmask(SIG_UNBLOCK, &heard, nil)
+        // EFBIG and EPIPE then: the first names the file, the second `Console` passes over.
+        for number in [SIGXFSZ, SIGPIPE] { signal(number, SIG_IGN) }
     }
 }

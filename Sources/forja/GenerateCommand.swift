@@ -9,7 +9,8 @@ struct GenerateCommand: ParsableCommand {
         commandName: "generate",
         abstract: "Continues a prompt.",
         discussion: """
-            Text is printed as it is made and ends at the model's end-of-text ids or after --max-tokens.
+            Text is printed as it is made and ends at the model's end-of-text ids or after --max-tokens. Ctrl-C or SIGTERM
+            ends it early: what there is is printed, and the exit status is 130.
 
               forja generate --model runs/first --prompt "ROMEO:" --max-tokens 200 --temperature 0.8
             """)
@@ -43,8 +44,8 @@ struct GenerateCommand: ParsableCommand {
     @OptionGroup var compute: ComputeOptions
 
     func validate() throws {
-        guard maxTokens >= 0 else { throw ValidationError("--max-tokens is \(maxTokens)") }
-        guard samples >= 1 else { throw ValidationError("--samples is \(samples)") }
+        try checkRange("--max-tokens", maxTokens, 0...mostAtOnce)
+        try checkRange("--samples", samples, 1...mostAtOnce)
         do throws(ForjaError) {
             _ = try sampling
         } catch {
@@ -95,6 +96,7 @@ struct GenerateCommand: ParsableCommand {
         let isStreaming = !json && samples == 1
         var stream = tokenizer.makeStreamDecoder(skipSpecialTokens: true)
         if isStreaming { Console.partialResult(prompt) }
+        Interruption.listen()
         let results = try generator.generate(
             prompts: Array(repeating: promptIDs, count: samples), maxNewTokens: maxTokens,
             sampling: sampling, stopIDs: directory.stopIDs
@@ -105,9 +107,6 @@ struct GenerateCommand: ParsableCommand {
             return Interruption.received == nil
         }
         if isStreaming { Console.result(stream.finish()) }
-        if let signal = Interruption.received {
-            throw ForjaError(.interrupted, "\(signal): generation stopped")
-        }
         let texts = results.map { tokenizer.decode($0, skipSpecialTokens: true) }
         if json {
             try Console.json(
@@ -118,6 +117,13 @@ struct GenerateCommand: ParsableCommand {
             for (index, text) in texts.enumerated() {
                 Console.result("── sample \(index + 1)\n\(prompt)\(text)")
             }
+        }
+        if let signal = Interruption.received {
+            let longest = results.map(\.count).max() ?? 0
+            throw ForjaError(
+                .interrupted,
+                "\(signal): generation stopped after \(longest) of \(maxTokens) tokens",
+                fix: "run the command again for the whole text, or lower --max-tokens")
         }
     }
 }

@@ -10,9 +10,17 @@ struct PlanCommand: ParsableCommand {
         commandName: "plan",
         abstract: "Says what a recipe's step needs before anything runs.",
         discussion: """
-            Records the step that train would run and plans its memory; allocates nothing, trains nothing.
+            Records the step that train would run and plans its memory; allocates none of it, trains nothing. Where the
+            device uses the host's memory, what the process holds beside it is measured on a very small model, once for
+            each program and device.
 
               forja plan recipes/quickstart.yaml --set training.batch_size_sequences=64
+
+            With --nodes it simulates the recipe on a cluster instead: speed, memory, stops and days to a token budget. How far
+            that can be trusted is in docs/cluster-simulator.md.
+
+              forja plan recipes/cluster/llama3-8b.yaml --nodes 1 --zero 3 --recompute selective \\
+                --device-profile Benchmarks/profiles/h100-sxm.json
             """)
 
     @Argument(help: "The recipe, a YAML file.")
@@ -28,6 +36,7 @@ struct PlanCommand: ParsableCommand {
     var json = false
 
     @OptionGroup var compute: ComputeOptions
+    @OptionGroup(title: "Cluster") var cluster: ClusterOptions
 
     private struct Report: Encodable {
         let parameters: Int
@@ -35,11 +44,15 @@ struct PlanCommand: ParsableCommand {
         let flopsPerStep: Double
         let dispatchedFlopsPerStep: Double
         let peakBytes: Int
+        let compilingPeakBytes: Int
+        let processBytes: Int
+        let compilerBytes: Int
         let engineBytes: Int
         let weightBytes: Int
         let optimizerBytes: Int
         let activationBytes: Int
         let workspaceBytes: Int
+        let samplingBytes: Int
         let communicationBytesPerStep: Int
         let deviceMemoryBytes: Int
         let fits: Bool
@@ -50,11 +63,15 @@ struct PlanCommand: ParsableCommand {
             case flopsPerStep = "flops_per_step"
             case dispatchedFlopsPerStep = "dispatched_flops_per_step"
             case peakBytes = "peak_bytes"
+            case compilingPeakBytes = "compiling_peak_bytes"
+            case processBytes = "process_bytes"
+            case compilerBytes = "compiler_bytes"
             case engineBytes = "engine_bytes"
             case weightBytes = "weight_bytes"
             case optimizerBytes = "optimizer_bytes"
             case activationBytes = "activation_bytes"
             case workspaceBytes = "workspace_bytes"
+            case samplingBytes = "sampling_bytes"
             case communicationBytesPerStep = "communication_bytes_per_step"
             case deviceMemoryBytes = "device_memory_bytes"
         }
@@ -62,34 +79,53 @@ struct PlanCommand: ParsableCommand {
 
     func run() throws {
         let overrides = set + (dtype.map { ["training.dtype=\($0.rawValue)"] } ?? [])
+        if cluster.isGiven {
+            return try cluster.simulate(recipe: recipe, overrides: overrides, json: json)
+        }
         let recipe = try Recipe(contentsOf: recipe, overrides: overrides)
         let configuration = try TrainingData.modelConfiguration(
             for: recipe, observer: ConsoleObserver())
         let queue = try compute.open()
+        let model = LlamaModel(
+            configuration, computeType: recipe.computeType, positions: recipe.sequenceLength)
+        let shape = try TrainingData.stepShape(for: recipe, observer: ConsoleObserver())
         let engine = try TrainingEngine(
-            model: LlamaModel(
-                configuration, computeType: recipe.computeType, positions: recipe.sequenceLength),
-            shape: recipe.stepShape, optimizer: recipe.optimizer, queue: queue)
+            model: model, shape: shape, optimizer: recipe.optimizer, queue: queue)
+        // A prompt has at most as many tokens as bytes.
+        let samplingBytes = try recipe.samplePrompt.map {
+            try Generator(
+                model: model, sequences: 1, capacity: $0.utf8.count + recipe.sampleTokens,
+                queue: queue
+            ).byteCount
+        }
         let device = queue.device.description
         let parameterBytes = { (variables: [Variable]) in variables.reduce(0) { $0 + $1.byteCount }
         }
         let states = engine.states.flatMap { [$0.firstMoment, $0.secondMoment] }
-        // The process itself: program, runtime, the OpenCL compiler or the BLAS library's buffers.
-        let process = device.sharesHostMemory ? peakResidentBytes() : 0
+        let process = try ProcessMemory.measured(
+            for: Rehearsal(
+                computeType: recipe.computeType, headWidth: configuration.headWidth,
+                documentMask: shape.documentMask, recompute: shape.recompute),
+            device: queue.device, options: compute)
+        let engineBytes = engine.plannedByteCount + (samplingBytes ?? 0)
+        let peak = engineBytes + process.bytes
         let report = Report(
             parameters: configuration.parameterCount, tokensPerStep: engine.shape.tokensPerStep,
             flopsPerStep: configuration.trainingFlopsPerToken(
                 sequenceLength: recipe.sequenceLength) * Double(engine.shape.tokensPerStep),
             dispatchedFlopsPerStep: engine.dispatchedFlopsPerStep,
-            peakBytes: engine.plannedByteCount + process, engineBytes: engine.plannedByteCount,
+            peakBytes: peak, compilingPeakBytes: peak + process.compilerBytes,
+            processBytes: process.bytes, compilerBytes: process.compilerBytes,
+            engineBytes: engineBytes,
             weightBytes: engine.model.parameters.reduce(0) {
                 $0 + $1.compute.byteCount
                     + ($1.compute === $1.master ? 0 : $1.master.byteCount)
             }, optimizerBytes: parameterBytes(states),
             activationBytes: engine.scheduler.arenaByteCount,
-            workspaceBytes: engine.scheduler.workspaceByteCount, communicationBytesPerStep: 0,
+            workspaceBytes: engine.scheduler.workspaceByteCount,
+            samplingBytes: samplingBytes ?? 0, communicationBytesPerStep: 0,
             deviceMemoryBytes: device.memoryBytes,
-            fits: engine.plannedByteCount <= device.memoryBytes)
+            fits: engineBytes <= device.memoryBytes)
         if json {
             try Console.json(report)
             return
@@ -103,8 +139,11 @@ struct PlanCommand: ParsableCommand {
             ("optimizer state", megabytes(report.optimizerBytes)),
             ("activations and gradients", megabytes(report.activationBytes)),
             ("workspace", megabytes(report.workspaceBytes)),
+            ("sampling", megabytes(report.samplingBytes)),
             ("engine in all", megabytes(report.engineBytes)),
+            ("program and kernels", megabytes(report.processBytes)),
             ("process peak", megabytes(report.peakBytes)),
+            ("  while compiling kernels", megabytes(report.compilingPeakBytes)),
             ("device memory", megabytes(report.deviceMemoryBytes)),
             ("fits", report.fits ? "yes" : "no"),
         ]

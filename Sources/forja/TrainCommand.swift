@@ -17,7 +17,7 @@ struct TrainCommand: ParsableCommand {
               forja train recipes/quickstart.yaml --run-dir runs/first --resume
               forja train recipes/quickstart.yaml --set training.max_steps=100 --set training.seed=2
 
-            Ctrl-C or SIGTERM finishes the step, saves and exits with 130; a second one stops at once.
+            Once steps run, Ctrl-C or SIGTERM finishes the step, saves and exits with 130; a second one stops at once.
             """)
 
     @Argument(help: "The recipe, a YAML file; recipes/ holds ready ones.")
@@ -51,10 +51,13 @@ struct TrainCommand: ParsableCommand {
         let step: Int
         let validationLoss: Double?
         let unigramEntropy: Double
+        /// Most memory that was in use; `nil` when nothing was trained.
+        let peakBytes: Int?
         let seconds: Double
 
         enum CodingKeys: String, CodingKey {
             case step, seconds
+            case peakBytes = "peak_bytes"
             case runDirectory = "run_dir"
             case validationLoss = "validation_loss"
             case unigramEntropy = "unigram_entropy"
@@ -76,7 +79,7 @@ struct TrainCommand: ParsableCommand {
                 Outcome(
                     runDirectory: directory.path, step: recipe.maxSteps,
                     validationLoss: try MetricsLog.lastValidationLoss(directory: directory.path),
-                    unigramEntropy: data.unigramEntropy,
+                    unigramEntropy: data.unigramEntropy, peakBytes: nil,
                     seconds: Date().timeIntervalSince(start)))
             return
         }
@@ -92,6 +95,7 @@ struct TrainCommand: ParsableCommand {
                 + "\(queue.device.description.name) "
                 + "(\(queue.device.description.kind.rawValue), "
                 + "\(queue.device.description.threadCount) threads); run in \(directory.path)")
+        Interruption.listen()
         let validationLoss: Double?
         do {
             validationLoss = try trainer.train()
@@ -106,7 +110,7 @@ struct TrainCommand: ParsableCommand {
                 Outcome(
                     runDirectory: directory.path, step: recipe.maxSteps,
                     validationLoss: validationLoss, unigramEntropy: data.unigramEntropy,
-                    seconds: seconds))
+                    peakBytes: ResidentMemory.peak(with: queue.device), seconds: seconds))
             return
         }
         if let validationLoss {

@@ -4,8 +4,11 @@
 
 #include "forja.h"
 
+typedef struct operation operation;
+
 /// One device under test and the numbers that its operations wrote, in order.
-typedef struct bench {
+typedef struct bench bench;
+struct bench {
     forja_device *device;
     forja_queue *queue;
     forja_device *other_device; /// for the "buffer of another device" fault
@@ -31,7 +34,10 @@ typedef struct bench {
     const char **names;
     size_t value_count, value_capacity;
     size_t failures, faults;
-} bench;
+
+    /// Where set, runs in place of the checks of `bench_check`.
+    void (*instead)(bench *b, const operation *op, const void *args);
+};
 
 /// `thread_count` is for the host device; `opencl_index` < 0 takes the host.
 void bench_open(bench *b, uint32_t thread_count, long opencl_index);
@@ -53,14 +59,14 @@ forja_span bench_output(bench *b, uint64_t count, forja_dtype dtype);
 void bench_watch(bench *b, forja_span span, uint64_t count, forja_dtype dtype);
 
 /// An operation with its arguments' layout, so that each span can be spoilt in turn.
-typedef struct operation {
+struct operation {
     const char *name;
     forja_status (*call)(forja_queue *queue, const void *args);
     size_t args_size;
     size_t dtype_offset; /// SIZE_MAX: none
     size_t span_offsets[12];
     size_t span_count;
-} operation;
+};
 
 /// Whether `bench_check` will check `op` or only end its case: see `only`.
 bool bench_wants(const bench *b, const operation *op);
@@ -72,3 +78,6 @@ void bench_check(bench *b, const operation *op, const void *args);
 
 /// Every operation over small ragged shapes.
 void run_cases(bench *b);
+
+/// `smoke fuzz host|opencl SECONDS SEED`: every operation with damaged arguments (fuzz.c).
+int fuzz_main(int argc, char **argv);

@@ -27,7 +27,8 @@ OPERATION(attention_backward, forja_attention_backward_args,
           AT(attention_backward, forward.dtype), AT(attention_backward, forward.q),
           AT(attention_backward, forward.k), AT(attention_backward, forward.v),
           AT(attention_backward, forward.out), AT(attention_backward, forward.lse),
-          AT(attention_backward, forward.document_start), AT(attention_backward, d_out),
+          AT(attention_backward, forward.document_start),
+          AT(attention_backward, forward.query_offset), AT(attention_backward, d_out),
           AT(attention_backward, dq), AT(attention_backward, dk), AT(attention_backward, dv))
 OPERATION(cache_append, forja_cache_append_args, AT(cache_append, dtype),
           AT(cache_append, source), AT(cache_append, cache), AT(cache_append, position))
@@ -36,8 +37,9 @@ OPERATION(log_probability, forja_log_probability_args, AT(log_probability, dtype
           AT(log_probability, log_probability), AT(log_probability, lse),
           AT(log_probability, entropy), AT(log_probability, gradient))
 OPERATION(log_probability_backward, forja_log_probability_args, AT(log_probability, dtype),
-          AT(log_probability, logits), AT(log_probability, labels), AT(log_probability, lse),
-          AT(log_probability, gradient))
+          AT(log_probability, logits), AT(log_probability, labels),
+          AT(log_probability, log_probability), AT(log_probability, lse),
+          AT(log_probability, entropy), AT(log_probability, gradient))
 OPERATION(embedding_forward, forja_embedding_args, AT(embedding, dtype), AT(embedding, table),
           AT(embedding, ids), AT(embedding, y))
 OPERATION(embedding_backward, forja_embedding_backward_args, AT(embedding_backward, dtype),

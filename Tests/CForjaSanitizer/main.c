@@ -3,6 +3,8 @@
 ///
 ///     smoke host      1 thread and 3 threads; both must give the same bits
 ///     smoke opencl    the first OpenCL device against the host
+///     smoke fuzz host|opencl SECONDS SEED     damaged arguments: a status, never a crash
+///     smoke list      nothing: lists the programs for matrix units
 ///
 /// A second word names the one operation to run, as cases.c does (OPERATION), or "objects": devices,
 /// buffers and queues. Exits 0 when nothing failed; 77 when there is no OpenCL device to test and
@@ -105,6 +107,8 @@ static void compare(bench *b, const bench *reference, bool exactly) {
 }
 
 int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "fuzz") == 0)
+        return fuzz_main(argc, argv);
     const char *mode = argc == 2 || argc == 3 ? argv[1] : "";
     const char *only = argc == 3 ? argv[2] : NULL;
     const bool on_opencl = strcmp(mode, "opencl") == 0;

@@ -123,6 +123,33 @@ extension OperationTests {
         }
 
         @Test(
+            "matches float64 on matrix units",
+            arguments: Target.matrixUnits(forcing: "FORJA_ATTENTION_VARIANT"))
+        func matchesOnMatrixUnits(target: Target) throws {
+            // A width for each size of tile and one that is no multiple of 8, ragged lengths.
+            for shape in [
+                Self.square(66, heads: 4, groups: 2, width: 64),
+                Self.square(33, heads: 2, groups: 1, width: 80, batch: 2),
+                Self.square(37, heads: 2, groups: 2, width: 256),
+                Self.packed([1, 2, 60, 1], heads: 3, groups: 1, width: 6),
+                Self.packed([40, 64, 33], heads: 2, groups: 1, width: 64),
+            ] {
+                try expectForward(shape, .bf16, on: target)
+                try expectBackward(shape, .bf16, on: target)
+            }
+            let aligned = Self.square(70, heads: 4, groups: 2, width: 64)
+            try expectForward(aligned, .bf16, on: target.aligned)
+            try expectBackward(aligned, .bf16, on: target.aligned)
+            let fused = Self.packed([13, 50], heads: 4, groups: 2, width: 80)
+            try expectForward(fused, .bf16, fused: true, on: target)
+            try expectBackward(fused, .bf16, fused: true, on: target)
+            let cached = AttentionShape(
+                batch: 2, queryLength: 20, keyLength: 96, heads: 4, keyValueHeads: 2, headDim: 64,
+                queryOffset: [5, 66])
+            try expectForward(cached, .bf16, poisonsUnseenKeys: true, on: target)
+        }
+
+        @Test(
             "has the gradients of float64 where keys come in several chunks",
             arguments: Target.attention)
         func hasGradientsOverChunks(target: Target) throws {
@@ -321,7 +348,8 @@ extension OperationTests {
         }
 
         private func expectBackward(
-            _ shape: AttentionShape, _ storage: Storage, fused: Bool = false, on target: Target,
+            _ shape: AttentionShape, _ storage: Storage, fused: Bool = false,
+            on target: Target,
             sourceLocation: SourceLocation = #_sourceLocation
         ) throws {
             let inputs = AttentionInputs(shape, storage, seed: 23)

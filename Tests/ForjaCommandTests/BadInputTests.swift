@@ -30,6 +30,18 @@ struct BadInputTests {
         expectRefusal(
             try workspace.train("run", ["model.heads=4", "model.key_value_heads=3"]),
             "model.key_value_heads is 3", "model.heads 4", "1, 2, 4")
+        expectRefusal(
+            try workspace.train("run", ["optimizer.epsilon=0"]), "optimizer.epsilon", "1e-30")
+        expectRefusal(
+            try workspace.train("run", ["evaluation.max_tokens=\(Int.max)"]),
+            "evaluation.max_tokens")
+        expectRefusal(
+            try workspace.train(
+                "run",
+                [
+                    "training.batch_size_sequences=16777216",
+                    "training.sequence_length_tokens=16777216",
+                ]), "training.batch_size_sequences", "training.sequence_length_tokens")
         expectRefusal(try workspace.run("train", "none.yaml"), "none.yaml")
         #expect(!workspace.has("run"))
     }
@@ -105,6 +117,14 @@ struct BadInputTests {
         expectRefusal(
             try workspace.run("score", "--model", "run", "--ids", "1 2", "--device", "cpu"),
             config, "gpt2", "llama")
+        for key in ["num_hidden_layers", "intermediate_size"] {
+            let huge = text.replacing(
+                try Regex("\"\(key)\" *: *[0-9]+"), with: "\"\(key)\": 2147483647")
+            try workspace.write(config, huge)
+            expectRefusal(
+                try workspace.run("score", "--model", "run", "--ids", "1 2", "--device", "cpu"),
+                "model.", "2147483647")
+        }
     }
 
     @Test("a device that is not there is answered with those that are")

@@ -3,7 +3,7 @@ import Testing
 
 /// One run of the built `forja` binary, its output kept in files so that no pipe can fill up.
 final class ForjaProcess {
-    private static let patience: TimeInterval = 60
+    static let patience: TimeInterval = 60
 
     /// `FORJA_BINARY`, else the one built beside the test bundle.
     static let binary: String = {
@@ -88,6 +88,22 @@ final class ForjaProcess {
         try wait(until: condition)
         kill(process.processIdentifier, signal)
     }
+
+    /// Waits until `condition` holds, the time is over or the process has ended.
+    func waitOrEnd(seconds: TimeInterval = patience, until condition: () -> Bool = { false }) {
+        let end = Date(timeIntervalSinceNow: seconds)
+        while process.isRunning, !condition(), Date() < end { usleep(100) }
+    }
+
+    /// Sends a signal unless the process has ended.
+    func sendIfRunning(_ signal: Int32) {
+        if process.isRunning { kill(process.processIdentifier, signal) }
+    }
+
+    var processIdentifier: Int32 { process.processIdentifier }
+
+    /// Standard output so far.
+    var output: String { text(outputPath) }
 
     func wait() throws -> Outcome {
         while process.isRunning {

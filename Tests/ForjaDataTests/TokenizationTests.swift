@@ -111,7 +111,26 @@ struct TokenizationTests {
             }
             #expect(error?.message.contains("\(path):\(line) ") == true, "\(error?.message ?? "")")
             #expect(!FileManager.default.fileExists(atPath: directory["shard"]))
+            // Training a tokenizer reads the same rows.
+            let training = #expect(throws: ForjaError.self) {
+                var trainer = TokenizerTrainer(threadCount: 1)
+                try trainer.add(TextSource(path: path))
+            }
+            #expect(training?.message == error?.message)
+            #expect(training?.fix == error?.fix)
         }
+    }
+
+    @Test("a tokenizer learns the text of JSONL rows and nothing around it")
+    func trainsOnRows() throws {
+        let directory = try ScratchDirectory()
+        let path = try directory.write(
+            "{\"text\": \"b\\u0061b\", \"id\": 7}\r\n\n{\"text\": \"c\"}", to: "rows.jsonl")
+        var trainer = TokenizerTrainer(threadCount: 1)
+        try trainer.add(TextSource(path: path))
+        let tokenizer = try trainer.characterTokenizer()
+        #expect(tokenizer.vocabularySize == 3)
+        #expect(tokenizer.encode("abc", addSpecialTokens: false) == [0, 1, 2])
     }
 
     @Test("a missing or empty file, packed data and other encodings are refused by name")
@@ -128,6 +147,11 @@ struct TokenizationTests {
         for (name, text) in [("empty.txt", ""), ("blank.jsonl", "\n \n")] {
             let empty = try TextSource(path: directory.write(text, to: name))
             #expect(message(empty)?.contains("\(name) holds no text") == true)
+            let training = #expect(throws: ForjaError.self) {
+                var trainer = TokenizerTrainer(threadCount: 1)
+                try trainer.add(empty)
+            }
+            #expect(training?.message == message(empty))
         }
         try AtomicFile.write([0x61, 0x20, 0xC3, 0xA9, 0xE9, 0x20], to: directory["latin.txt"])
         let latin = try TextSource(path: directory["latin.txt"])

@@ -133,6 +133,16 @@ struct RecipeTests {
             refused.keysChanged(since: original) == ["training.seed", "schedule.kind"])
     }
 
+    @Test("data elsewhere are no changed key; data given or left out are")
+    func changedPaths() throws {
+        let held = try recipe(Self.minimal, ["data.validation=held.txt"])
+        let moved = try recipe(
+            Self.minimal, ["data.train=/elsewhere/text.txt", "data.validation=/elsewhere/held.txt"])
+        #expect(moved.keysChanged(since: held).isEmpty)
+        #expect(try recipe().keysChanged(since: held) == ["data.validation"])
+        #expect(RecipeSchema.keys.filter(\.isComparedByContent).count == 4)
+    }
+
     @Test("the list of keys is the golden one: a change to the contract is seen")
     func keysAreGolden() throws {
         let golden = try String(contentsOfFile: fixture("recipe-keys.txt"), encoding: .utf8)

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "variants.h"
+#include "attention.h"
 
 typedef struct grid {
     size_t global[3], local[3];
@@ -24,7 +24,7 @@ static grid make_grid(const forja__variant *row, uint32_t tile, uint32_t rows, u
 static forja_status get_kernel(cl_kernel *out, char name[64], forja_queue *queue,
                                const forja_attention_args *args, forja__source source,
                                const char *pass, const char *suffix, const char *more) {
-    char options[192];
+    char options[320];
     snprintf(options, sizeof options, "-DHEAD_DIM=%u%s%s", args->head_dim, more,
              args->dtype == FORJA_DTYPE_BF16 ? " -DSTORAGE_BF16" : "");
     snprintf(name, 64, "forja_attention_%s%s%s", pass, *suffix ? "_" : "", suffix);
@@ -35,11 +35,12 @@ static forja_status get_kernel(cl_kernel *out, char name[64], forja_queue *queue
 
 static forja_status launch_forward(forja_queue *queue, const forja__variant *row,
                                    const forja_attention_args *args, forja__source source,
-                                   const char *pass, const char *more, grid grid) {
+                                   const char *pass, const char *suffix, const char *more,
+                                   grid grid) {
     const forja_attention_args x = *args;
     cl_kernel kernel;
     char name[64];
-    FORJA__TRY(get_kernel(&kernel, name, queue, &x, source, pass, row->name, more));
+    FORJA__TRY(get_kernel(&kernel, name, queue, &x, source, pass, suffix, more));
     return FORJA__LAUNCH(
         queue, kernel, name, 3, grid.global, row->group.x ? grid.local : NULL,
         FORJA__ARG_SPAN(x.q), FORJA__ARG_SPAN(x.k), FORJA__ARG_SPAN(x.v), FORJA__ARG_SPAN(x.out),
@@ -49,26 +50,32 @@ static forja_status launch_forward(forja_queue *queue, const forja__variant *row
         FORJA__ARG(x.v_row_stride), FORJA__ARG(x.out_row_stride), FORJA__ARG(x.scale));
 }
 
+forja_status forja__attention_launch_forward(forja_queue *queue, const forja__variant *row,
+                                             const forja_attention_args *args,
+                                             forja__source source, const char *suffix,
+                                             const char *more) {
+    const uint32_t tile = row->tile.m ? row->tile.m : 1;
+    return launch_forward(queue, row, args, source, "forward", suffix, more,
+                          make_grid(row, tile, args->query_length, args->heads, args->batch));
+}
+
 static forja_status launch_forward_ref(forja_queue *queue, const forja__variant *row,
                                        const forja_attention_args *args) {
-    return launch_forward(queue, row, args, FORJA__SOURCE_ATTENTION, "forward", "",
-                          make_grid(row, 1, args->query_length, args->heads, args->batch));
+    return forja__attention_launch_forward(queue, row, args, FORJA__SOURCE_ATTENTION, "ref", "");
 }
 
 static forja_status launch_forward_cpu(forja_queue *queue, const forja__variant *row,
                                        const forja_attention_args *args) {
-    return launch_forward(
-        queue, row, args, FORJA__SOURCE_ATTENTION_CPU, "forward", "",
-        make_grid(row, row->tile.m, args->query_length, args->heads, args->batch));
+    return forja__attention_launch_forward(queue, row, args, FORJA__SOURCE_ATTENTION_CPU, "cpu",
+                                           "");
 }
 
 static forja_status launch_forward_gpu(forja_queue *queue, const forja__variant *row,
                                        const forja_attention_args *args) {
     char more[128];
     snprintf(more, sizeof more, " -DATTENTION_FORWARD%s", row->options);
-    return launch_forward(
-        queue, row, args, FORJA__SOURCE_ATTENTION_GPU, "forward", more,
-        make_grid(row, row->tile.m, args->query_length, args->heads, args->batch));
+    return forja__attention_launch_forward(queue, row, args, FORJA__SOURCE_ATTENTION_GPU, "gpu",
+                                           more);
 }
 
 /// One work-item per group of heads: attention.cl, since it has no tile.
@@ -77,13 +84,13 @@ static forja_status launch_decode_cpu(forja_queue *queue, const forja__variant *
     char more[64];
     snprintf(more, sizeof more, " -DGROUP=%u", args->heads / args->key_value_heads);
     const grid grid = {{1, args->key_value_heads, args->batch}, {1, 1, 1}};
-    return launch_forward(queue, row, args, FORJA__SOURCE_ATTENTION, "decode", more, grid);
+    return launch_forward(queue, row, args, FORJA__SOURCE_ATTENTION, "decode", "cpu", more, grid);
 }
 
 static forja_status launch_decode_gpu(forja_queue *queue, const forja__variant *row,
                                       const forja_attention_args *args) {
     const grid grid = {{row->group.x, args->heads, args->batch}, {row->group.x, 1, 1}};
-    return launch_forward(queue, row, args, FORJA__SOURCE_ATTENTION_GPU, "decode",
+    return launch_forward(queue, row, args, FORJA__SOURCE_ATTENTION_GPU, "decode", "gpu",
                           " -DATTENTION_DECODE -DSIDE=8 -DBLOCK_M=8 -DBLOCK_N=8", grid);
 }
 
@@ -140,15 +147,16 @@ forja_status forja__opencl_attention_forward(forja_queue *queue, const forja_att
 /// ── Backward ──────────────────────────────────────────────────────────────────────────────────
 
 /// delta, [B, H, T] f32.
-static uint64_t delta_bytes(const forja_device *device, const forja__variant *row,
-                            const forja_attention_backward_args *args) {
+uint64_t forja__attention_delta_bytes(const forja_device *device, const forja__variant *row,
+                                      const forja_attention_backward_args *args) {
     (void)device, (void)row;
     return forja__product(forja__product(args->forward.batch, args->forward.heads),
                           forja__product(args->forward.query_length, sizeof(float)));
 }
 
-static forja_status launch_delta(forja_queue *queue, const forja_attention_backward_args *args,
-                                 forja_span delta) {
+forja_status forja__attention_launch_delta(forja_queue *queue,
+                                           const forja_attention_backward_args *args,
+                                           forja_span delta) {
     const forja_attention_args x = args->forward;
     cl_kernel kernel;
     char name[64];
@@ -160,20 +168,21 @@ static forja_status launch_delta(forja_queue *queue, const forja_attention_backw
                          FORJA__ARG(x.out_row_stride));
 }
 
-/// dQ by tiles of rows, then dK and dV by tiles of keys. `tile` is the side of both.
-static forja_status launch_backward(forja_queue *queue, const forja__variant *row,
-                                    const forja_attention_backward_args *args,
-                                    forja__source source, const char *more, uint32_t tile) {
+forja_status forja__attention_launch_backward(forja_queue *queue, const forja__variant *row,
+                                              const forja_attention_backward_args *args,
+                                              forja__source source, const char *suffix,
+                                              const char *more) {
     const forja_attention_args x = args->forward;
     const forja_attention_backward_args y = *args;
     forja_span delta = {NULL, 0};
-    FORJA__TRY(forja__queue_workspace(&delta.buffer, queue, delta_bytes(queue->device, row, args)));
-    FORJA__TRY(launch_delta(queue, args, delta));
+    FORJA__TRY(forja__queue_workspace(&delta.buffer, queue,
+                                      forja__attention_delta_bytes(queue->device, row, args)));
+    FORJA__TRY(forja__attention_launch_delta(queue, args, delta));
 
     cl_kernel kernel;
     char name[64];
-    grid grid = make_grid(row, tile, x.query_length, x.heads, x.batch);
-    FORJA__TRY(get_kernel(&kernel, name, queue, &x, source, "dq", row->name, more));
+    grid grid = make_grid(row, row->tile.m ? row->tile.m : 1, x.query_length, x.heads, x.batch);
+    FORJA__TRY(get_kernel(&kernel, name, queue, &x, source, "dq", suffix, more));
     FORJA__TRY(FORJA__LAUNCH(
         queue, kernel, name, 3, grid.global, row->group.x ? grid.local : NULL,
         FORJA__ARG_SPAN(x.q), FORJA__ARG_SPAN(x.k), FORJA__ARG_SPAN(x.v), FORJA__ARG_SPAN(y.d_out),
@@ -183,8 +192,9 @@ static forja_status launch_backward(forja_queue *queue, const forja__variant *ro
         FORJA__ARG(x.v_row_stride), FORJA__ARG(x.out_row_stride), FORJA__ARG(y.dq_row_stride),
         FORJA__ARG(x.scale)));
 
-    grid = make_grid(row, tile, x.query_length, x.key_value_heads, x.batch);
-    FORJA__TRY(get_kernel(&kernel, name, queue, &x, source, "dkv", row->name, more));
+    grid = make_grid(row, row->tile.n ? row->tile.n : 1, x.query_length, x.key_value_heads,
+                     x.batch);
+    FORJA__TRY(get_kernel(&kernel, name, queue, &x, source, "dkv", suffix, more));
     return FORJA__LAUNCH(
         queue, kernel, name, 3, grid.global, row->group.x ? grid.local : NULL,
         FORJA__ARG_SPAN(x.q), FORJA__ARG_SPAN(x.k), FORJA__ARG_SPAN(x.v), FORJA__ARG_SPAN(y.d_out),
@@ -197,19 +207,21 @@ static forja_status launch_backward(forja_queue *queue, const forja__variant *ro
 
 static forja_status launch_backward_ref(forja_queue *queue, const forja__variant *row,
                                         const forja_attention_backward_args *args) {
-    return launch_backward(queue, row, args, FORJA__SOURCE_ATTENTION, "", 1);
+    return forja__attention_launch_backward(queue, row, args, FORJA__SOURCE_ATTENTION, "ref", "");
 }
 
 static forja_status launch_backward_cpu(forja_queue *queue, const forja__variant *row,
                                         const forja_attention_backward_args *args) {
-    return launch_backward(queue, row, args, FORJA__SOURCE_ATTENTION_CPU, "", row->tile.m);
+    return forja__attention_launch_backward(queue, row, args, FORJA__SOURCE_ATTENTION_CPU, "cpu",
+                                            "");
 }
 
 static forja_status launch_backward_gpu(forja_queue *queue, const forja__variant *row,
                                         const forja_attention_backward_args *args) {
     char more[128];
     snprintf(more, sizeof more, " -DATTENTION_BACKWARD%s", row->options);
-    return launch_backward(queue, row, args, FORJA__SOURCE_ATTENTION_GPU, more, row->tile.m);
+    return forja__attention_launch_backward(queue, row, args, FORJA__SOURCE_ATTENTION_GPU, "gpu",
+                                            more);
 }
 
 static bool suits_backward_gpu(const forja_device *device, const forja__variant *row,
@@ -227,14 +239,14 @@ static bool runs_backward_gpu(const forja_device *device, const forja__variant *
 }
 
 const forja__attention_backward_family forja__opencl_attention_backward_ref = {
-    .launch = launch_backward_ref, .workspace_bytes = delta_bytes};
+    .launch = launch_backward_ref, .workspace_bytes = forja__attention_delta_bytes};
 const forja__attention_backward_family forja__opencl_attention_backward_cpu = {
-    .launch = launch_backward_cpu, .workspace_bytes = delta_bytes};
+    .launch = launch_backward_cpu, .workspace_bytes = forja__attention_delta_bytes};
 const forja__attention_backward_family forja__opencl_attention_backward_gpu = {
     .runs = runs_backward_gpu,
     .suits = suits_backward_gpu,
     .launch = launch_backward_gpu,
-    .workspace_bytes = delta_bytes};
+    .workspace_bytes = forja__attention_delta_bytes};
 
 uint64_t
 forja__opencl_attention_backward_workspace_bytes(const forja_device *device,

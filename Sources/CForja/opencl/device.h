@@ -34,6 +34,12 @@ struct forja__opencl_device {
     /// Device, driver and platform with their versions, one per line: part of every cache key.
     char identity[1280];
     uint64_t max_work_group;
+    /// Bit `fragment` is set where that matrix unit passed its probe (opencl/fragment.h).
+    uint32_t matrix_units;
+    /// The kernels *_nv_mma.cl run here: opencl/nv_mma.h.
+    bool has_nv_mma;
+    /// And those of matmul_nv_wgmma_module.ptx.
+    bool has_nv_wgmma;
     uint32_t vector_width;
     /// Program binaries of this device are kept on disk.
     bool keeps_binaries;
@@ -61,8 +67,9 @@ forja_status forja__opencl_describe(forja_device_info *out, const forja__opencl_
 forja_status forja__opencl_device_open(forja_device *device, const forja__opencl_entry *entry);
 void forja__opencl_device_close(forja_device *device);
 
-/// Runs the capability probes and sets has_fp16, has_fp64 and has_subgroups. A probe that does not
-/// compile, run or give the expected number is a missing capability, never an error.
+/// Runs the capability probes and sets has_fp16, has_fp64, has_subgroups, matrix_units, has_nv_mma
+/// and has_nv_wgmma. A probe that does not compile, run or give the expected number is a missing
+/// capability, never an error.
 void forja__opencl_probe(forja_device *device);
 
 /// Releases the programs and kernels of forja__kernel_get.

@@ -15,9 +15,15 @@ const forja__opencl_api *forja__opencl(void);
 typedef enum forja__source {
     FORJA__SOURCE_MATMUL,
     FORJA__SOURCE_MATMUL_CPU,
+    FORJA__SOURCE_MATMUL_XMX,
+    FORJA__SOURCE_MATMUL_AMD,
     FORJA__SOURCE_ATTENTION,
     FORJA__SOURCE_ATTENTION_CPU,
     FORJA__SOURCE_ATTENTION_GPU,
+    FORJA__SOURCE_ATTENTION_XMX,
+    FORJA__SOURCE_ATTENTION_AMD,
+    FORJA__SOURCE_PROBE_XMX,
+    FORJA__SOURCE_PROBE_AMD,
     FORJA__SOURCE_LOG_PROBABILITY,
     FORJA__SOURCE_EMBEDDING,
     FORJA__SOURCE_RMSNORM,
@@ -29,6 +35,10 @@ typedef enum forja__source {
     FORJA__SOURCE_REDUCE,
     FORJA__SOURCE_ADAMW,
     FORJA__SOURCE_CACHE,
+    FORJA__SOURCE_NV_MMA_PROBE,
+    FORJA__SOURCE_MATMUL_NV_MMA,
+    FORJA__SOURCE_ATTENTION_NV_MMA,
+    FORJA__SOURCE_MATMUL_NV_WGMMA, /// PTX, made from its .cl by .ci/nvidia.sh
     FORJA__SOURCE_COUNT,
 } forja__source;
 
@@ -41,7 +51,7 @@ uint32_t forja__opencl_vector_width(const forja_device *device);
 /// A kernel ready for arguments, built on first use (binary cache on disk, then compiler) and kept for the device's
 /// life. Every source is compiled behind kernels/common.cl (storage_t loads and stores, bf16 and f16 conversion) with
 /// "-cl-std=CL1.2" and `options`: a string such as "-DSTORAGE_BF16 -DHEAD_DIM=64", the same text every time for the
-/// same variant. Never fast-math: NaN and overflow must be seen.
+/// same variant. Never fast-math: NaN and overflow must be seen. PTX is taken as it is.
 forja_status forja__kernel_get(cl_kernel *out, forja_device *device, forja__source source,
                                const char *options, const char *kernel_name);
 

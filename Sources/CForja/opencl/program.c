@@ -65,26 +65,52 @@ static void store_binary(cl_program program, const uint8_t key[FORJA__SHA256_BYT
     free(bytes);
 }
 
+/// Creates and builds a program from a binary; `*out` is NULL when the driver refuses to create it,
+/// and otherwise the caller's, whatever the build gave.
+static cl_int build_binary(cl_program *out, const forja__opencl_device *opencl, const void *bytes,
+                           size_t size, const char *options) {
+    const forja__opencl_api *cl = forja__opencl();
+    const unsigned char *binary = bytes;
+    cl_int code, binary_code;
+    *out = cl->clCreateProgramWithBinary(opencl->context, 1, &opencl->id, &size, &binary,
+                                         &binary_code, &code);
+    if (code != CL_SUCCESS) {
+        *out = NULL;
+        return code;
+    }
+    return binary_code != CL_SUCCESS
+               ? binary_code
+               : cl->clBuildProgram(*out, 1, &opencl->id, options, NULL, NULL);
+}
+
 /// The program from its cached binary; NULL when there is none or the driver refuses it.
 static cl_program load_binary(const forja__opencl_device *opencl,
                               const uint8_t key[FORJA__SHA256_BYTES], const char *options) {
-    const forja__opencl_api *cl = forja__opencl();
     void *bytes;
     size_t size;
     if (!forja__binary_cache_load(&bytes, &size, key))
         return NULL;
-    const unsigned char *binary = bytes;
-    cl_int code, binary_code;
-    cl_program program = cl->clCreateProgramWithBinary(opencl->context, 1, &opencl->id, &size,
-                                                       &binary, &binary_code, &code);
+    cl_program program;
+    const cl_int code = build_binary(&program, opencl, bytes, size, options);
     free(bytes);
-    if (code != CL_SUCCESS)
-        return NULL;
-    if (binary_code == CL_SUCCESS &&
-        cl->clBuildProgram(program, 1, &opencl->id, options, NULL, NULL) == CL_SUCCESS)
+    if (code == CL_SUCCESS)
         return program;
-    cl->clReleaseProgram(program);
+    if (program)
+        forja__opencl()->clReleaseProgram(program);
     return NULL;
+}
+
+cl_int forja__program_build_ptx(cl_program *out, char **out_log, const forja__opencl_device *opencl,
+                                const char *text) {
+    // The driver keeps a cache of its own. The text's final 0 goes with it.
+    *out_log = NULL;
+    const cl_int code = build_binary(out, opencl, text, strlen(text) + 1, "");
+    if (code != CL_SUCCESS && *out) {
+        *out_log = build_log(*out, opencl->id);
+        forja__opencl()->clReleaseProgram(*out);
+        *out = NULL;
+    }
+    return code;
 }
 
 cl_int forja__program_build(cl_program *out, char **out_log, const forja__opencl_device *opencl,
@@ -140,7 +166,9 @@ static forja_status program_get(const forja__program **out, forja_device *device
         memcpy(all_options, standard, sizeof standard);
         strcat(all_options, options);
         char *log;
-        cl_int code = forja__program_build(&program->program, &log, opencl, text, all_options);
+        cl_int code = forja__kernel_source_is_ptx(source)
+                          ? forja__program_build_ptx(&program->program, &log, opencl, text)
+                          : forja__program_build(&program->program, &log, opencl, text, all_options);
         if (code != CL_SUCCESS)
             status = forja__fail(
                 FORJA_ERROR_COMPILE,

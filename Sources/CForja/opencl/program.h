@@ -13,3 +13,7 @@ void forja__program_key(uint8_t out[FORJA__SHA256_BYTES], const forja__opencl_de
 /// is recorded: a probe's failure is an answer.
 cl_int forja__program_build(cl_program *out, char **out_log, const forja__opencl_device *opencl,
                             const char *text, const char *options);
+
+/// As forja__program_build, of PTX: NVIDIA's driver takes it as a program's binary.
+cl_int forja__program_build_ptx(cl_program *out, char **out_log, const forja__opencl_device *opencl,
+                                const char *text);

@@ -6,9 +6,28 @@
 #include <string.h>
 
 #include "device.h"
+#include "nv_mma.h"
 
 static bool is_cpu(const forja_device *device) { return forja__opencl_is_cpu(device); }
+static bool has_nv_wgmma(const forja_device *device) { return device->opencl->has_nv_wgmma; }
 static bool is_no_cpu(const forja_device *device) { return !forja__opencl_is_cpu(device); }
+
+/// The matrix units, each with the devices that have it.
+#define UNIT(name, unit)                                                                           \
+    static bool name(const forja_device *device) {                                                 \
+        return forja__fragment_is_present(device, unit);                                           \
+    }
+UNIT(has_xmx, FORJA__FRAGMENT_XMX_16)
+UNIT(has_xmx8, FORJA__FRAGMENT_XMX_8)
+UNIT(has_mfma, FORJA__FRAGMENT_AMD_MFMA)
+UNIT(has_wmma, FORJA__FRAGMENT_AMD_WMMA)
+UNIT(has_wmma12, FORJA__FRAGMENT_AMD_WMMA_GFX12)
+#define XMX .name = "xmx", .fragment = FORJA__FRAGMENT_XMX_16, .made_for = has_xmx
+#define XMX8 .name = "xmx8", .fragment = FORJA__FRAGMENT_XMX_8, .made_for = has_xmx8
+#define MFMA .name = "amd_mfma", .fragment = FORJA__FRAGMENT_AMD_MFMA, .made_for = has_mfma
+#define WMMA .name = "amd_wmma", .fragment = FORJA__FRAGMENT_AMD_WMMA, .made_for = has_wmma
+#define WMMA12                                                                                     \
+    .name = "amd_wmma12", .fragment = FORJA__FRAGMENT_AMD_WMMA_GFX12, .made_for = has_wmma12
 
 /// A register tile of M × N, which is two vectors; both operands come packed.
 #define PANELS(m_, n_, vector_)                                                                    \
@@ -22,11 +41,48 @@ static bool is_no_cpu(const forja_device *device) { return !forja__opencl_is_cpu
                " -DSIDE_N=" #x_,                                                                   \
     .tile = {m_, n_, k_}, .group = {x_, y_}, .local_bytes = 4 * k_ * (m_ + 4 + n_ + 4)
 
+/// Teams of `lanes`, X across and Y down, compute M × N of C on a matrix unit, K at a time through
+/// local memory (rows padded by 8 bf16).
+#define FRAGMENTS(m_, n_, k_, x_, y_, lanes_)                                                      \
+    .op = FORJA_OP_MATMUL, .config = #m_ "x" #n_ "x" #k_,                                                                 \
+    .options = " -DTILE_M=" #m_ " -DTILE_N=" #n_ " -DTILE_K=" #k_ " -DTEAMS_M=" #y_                \
+               " -DTEAMS_N=" #x_,                                                                  \
+    .tile = {m_, n_, k_}, .group = {x_ * y_ * lanes_, 1},                                          \
+    .local_bytes = 2 * (m_ + n_) * (k_ + 8), .order = "16 k at a time, on the matrix unit",        \
+    .matmul = &forja__opencl_matmul_fragment
+
+/// The same for attention, on tiles of M rows by N keys, for heads of width D at most.
+#define FRAGMENT_ROWS(m_, n_, d_, x_, y_, lanes_)                                                  \
+    .config = #m_ "x" #n_,                                                                         \
+    .options = " -DBLOCK_M=" #m_ " -DBLOCK_N=" #n_ " -DTEAMS_M=" #y_ " -DTEAMS_N=" #x_,            \
+    .tile = {m_, n_, d_}, .group = {x_ * y_ * lanes_, 1},                                          \
+    .order = #m_ " rows by " #n_ " keys, on the matrix unit"
+
+#define FRAGMENT_FORWARD(m_, n_, d_, x_, y_, lanes_)                                               \
+    FRAGMENT_ROWS(m_, n_, d_, x_, y_, lanes_), .op = FORJA_OP_ATTENTION_FORWARD,                   \
+    .attention_forward = &forja__opencl_attention_forward_fragment
+#define FRAGMENT_BACKWARD(m_, n_, d_, x_, y_, lanes_)                                              \
+    FRAGMENT_ROWS(m_, n_, d_, x_, y_, lanes_), .op = FORJA_OP_ATTENTION_BACKWARD,                  \
+    .attention_backward = &forja__opencl_attention_backward_fragment
+
 /// A work-group of X × X works on tiles of M rows by N keys.
 #define ATTENTION(m_, n_, x_)                                                                      \
     .config = #m_ "x" #n_,                                                                         \
     .options = " -DBLOCK_M=" #m_ " -DBLOCK_N=" #n_ " -DSIDE=" #x_, .tile = {.m = m_, .n = n_},     \
     .group = {x_, x_}
+
+/// A tile of NVIDIA's tensor cores, by its name in nv_mma_options.c. Product and attention.
+#define NV_MMA(tile_)                                                                              \
+    .name = "nv_mma", .config = tile_, .options = "", .made_for = forja__opencl_has_nv_mma
+#define NV_MATMUL(tile_)                                                                           \
+    NV_MMA(tile_), .op = FORJA_OP_MATMUL, .order = "k by 16, mma",                                 \
+    .matmul = &forja__opencl_matmul_nv_mma
+#define NV_FORWARD(tile_, keys_)                                                                   \
+    NV_MMA(tile_), .op = FORJA_OP_ATTENTION_FORWARD, .order = keys_ " keys, mma",                  \
+    .attention_forward = &forja__opencl_attention_forward_nv_mma
+#define NV_BACKWARD(tile_, keys_)                                                                  \
+    NV_MMA(tile_), .op = FORJA_OP_ATTENTION_BACKWARD, .order = keys_ " keys, mma",                 \
+    .attention_backward = &forja__opencl_attention_backward_nv_mma
 
 #define MATMUL(name_) .op = FORJA_OP_MATMUL, .name = name_
 #define FORWARD(name_) .op = FORJA_OP_ATTENTION_FORWARD, .name = name_
@@ -35,6 +91,24 @@ static bool is_no_cpu(const forja_device *device) { return !forja__opencl_is_cpu
 
 static const forja__variant variants[] = {
     // Rows for matrix units go first: their `runs` asks for the device.
+    {XMX, FRAGMENTS(128, 128, 32, 4, 4, 16)},
+    {XMX, FRAGMENTS(64, 64, 32, 2, 4, 16)},
+    {XMX8, FRAGMENTS(128, 64, 32, 4, 4, 8)},
+    {XMX8, FRAGMENTS(64, 64, 32, 4, 2, 8)},
+    {MFMA, FRAGMENTS(128, 128, 32, 2, 2, 64)},
+    {MFMA, FRAGMENTS(64, 64, 32, 2, 2, 64)},
+    {WMMA, FRAGMENTS(128, 128, 32, 4, 2, 32)},
+    {WMMA, FRAGMENTS(64, 64, 32, 2, 2, 32)},
+    {WMMA12, FRAGMENTS(128, 128, 32, 4, 2, 32)},
+    {WMMA12, FRAGMENTS(64, 64, 32, 2, 2, 32)},
+    {NV_MATMUL("128x256x32x2")},
+    {NV_MATMUL("128x128x32x3")},
+    {NV_MATMUL("128x128x32x3w8")},
+    {NV_MATMUL("64x128x32x4")},
+    {NV_MATMUL("64x64x64x3")},
+    {NV_MATMUL("32x64x64x4")},
+    {MATMUL("nv_wgmma"), .config = "128x128x32x3", .options = "", .order = "k by 16, wgmma",
+     .made_for = has_nv_wgmma, .matmul = &forja__opencl_matmul_nv_wgmma},
     {MATMUL("cpu"), .config = "rows", .options = "", .order = "vector lanes", .group = {1, 1},
      .made_for = is_cpu, .matmul = &forja__opencl_matmul_rows_cpu},
     {MATMUL("cpu"), .config = "columns", .options = "", .order = FORJA__ASCENDING, .group = {1, 1},
@@ -76,6 +150,23 @@ static const forja__variant variants[] = {
     {MATMUL("ref"), .config = "", .options = "", .order = FORJA__ASCENDING,
      .matmul = &forja__opencl_matmul_reference},
 
+    {XMX, FRAGMENT_FORWARD(64, 64, 64, 1, 8, 16)},
+    {XMX, FRAGMENT_FORWARD(64, 32, 128, 1, 8, 16)},
+    {XMX, FRAGMENT_FORWARD(32, 32, 256, 2, 4, 16)},
+    {XMX8, FRAGMENT_FORWARD(64, 64, 64, 2, 8, 8)},
+    {XMX8, FRAGMENT_FORWARD(64, 32, 128, 4, 8, 8)},
+    {MFMA, FRAGMENT_FORWARD(64, 64, 64, 1, 4, 64)},
+    {MFMA, FRAGMENT_FORWARD(64, 32, 128, 1, 4, 64)},
+    {MFMA, FRAGMENT_FORWARD(32, 32, 256, 2, 2, 64)},
+    {WMMA, FRAGMENT_FORWARD(64, 64, 64, 1, 4, 32)},
+    {WMMA, FRAGMENT_FORWARD(64, 32, 128, 1, 4, 32)},
+    {WMMA, FRAGMENT_FORWARD(32, 32, 256, 2, 2, 32)},
+    {WMMA12, FRAGMENT_FORWARD(64, 64, 64, 1, 4, 32)},
+    {WMMA12, FRAGMENT_FORWARD(64, 32, 128, 1, 4, 32)},
+    {WMMA12, FRAGMENT_FORWARD(32, 32, 256, 2, 2, 32)},
+    {NV_FORWARD("128x64", "64")},
+    {NV_FORWARD("64x64", "64")},
+    {NV_FORWARD("64x32", "32")},
     {FORWARD("cpu"), .config = "decode", .options = "", .order = "key by key, heads together", .group = {1, 1},
      .made_for = is_cpu, .attention_forward = &forja__opencl_attention_decode_cpu},
     {FORWARD("cpu"), .config = "64x64", .options = "", .order = "64 keys, vectors",
@@ -96,6 +187,22 @@ static const forja__variant variants[] = {
     {FORWARD("ref"), .config = "", .options = "", .order = "key by key",
      .attention_forward = &forja__opencl_attention_forward_ref},
 
+    {XMX, FRAGMENT_BACKWARD(64, 64, 64, 4, 4, 16)},
+    {XMX, FRAGMENT_BACKWARD(32, 32, 128, 2, 4, 16)},
+    {XMX, FRAGMENT_BACKWARD(16, 16, 256, 4, 2, 16)},
+    {XMX8, FRAGMENT_BACKWARD(32, 32, 64, 4, 4, 8)},
+    {XMX8, FRAGMENT_BACKWARD(16, 16, 128, 8, 2, 8)},
+    {MFMA, FRAGMENT_BACKWARD(64, 64, 64, 2, 2, 64)},
+    {MFMA, FRAGMENT_BACKWARD(32, 32, 128, 2, 2, 64)},
+    {MFMA, FRAGMENT_BACKWARD(16, 16, 256, 4, 1, 64)},
+    {WMMA, FRAGMENT_BACKWARD(64, 64, 64, 2, 4, 32)},
+    {WMMA, FRAGMENT_BACKWARD(32, 32, 128, 4, 2, 32)},
+    {WMMA, FRAGMENT_BACKWARD(16, 16, 256, 4, 1, 32)},
+    {WMMA12, FRAGMENT_BACKWARD(64, 64, 64, 2, 4, 32)},
+    {WMMA12, FRAGMENT_BACKWARD(32, 32, 128, 4, 2, 32)},
+    {WMMA12, FRAGMENT_BACKWARD(16, 16, 256, 4, 1, 32)},
+    {NV_BACKWARD("64x64", "64")},
+    {NV_BACKWARD("64x32", "32")},
     {BACKWARD("cpu"), .config = "64x64", .options = "", .order = "64 keys, vectors",
      .tile = {.m = 64, .n = 64}, .group = {1, 1}, .made_for = is_cpu, .attention_backward = &forja__opencl_attention_backward_cpu},
     {BACKWARD("gpu"), ATTENTION(32, 32, 16), .order = "32 keys", .made_for = is_no_cpu,
@@ -112,6 +219,11 @@ static const forja__variant variants[] = {
     {ROWS("group")},
 };
 enum { VARIANT_COUNT = sizeof variants / sizeof *variants };
+
+size_t forja__variants(const forja__variant **out) {
+    *out = variants;
+    return VARIANT_COUNT;
+}
 
 /// The functions of a row's family, whose types differ in the arguments alone.
 #define CALL_FAMILY(row, function, device, args)                                                   \

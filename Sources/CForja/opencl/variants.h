@@ -5,7 +5,7 @@
 /// through adding one.
 #pragma once
 
-#include "opencl.h"
+#include "fragment.h"
 
 typedef struct forja__variant forja__variant;
 
@@ -50,6 +50,7 @@ struct forja__variant {
         uint32_t x, y;
     } group;              /// work-group; {0, 0} where the device is free to choose
     uint32_t local_bytes; /// of one work-group; 0 where `runs` knows
+    forja__fragment fragment; /// the matrix unit, where the family is one of matrix units
     /// The row is a default on such devices; NULL: on all. Forcing it works on any that `runs`.
     bool (*made_for)(const forja_device *);
     union {
@@ -58,6 +59,9 @@ struct forja__variant {
         const forja__attention_backward_family *attention_backward;
     };
 };
+
+/// All rows; an operation's are together, most special first, and its last one runs everywhere.
+size_t forja__variants(const forja__variant **out);
 
 /// The row for a call (include/forja_tune.h says how it is chosen).
 /// @return FORJA_ERROR_INVALID_ARGUMENT when the environment names no variant of the operation.
@@ -70,8 +74,17 @@ extern const forja__matmul_family forja__opencl_matmul_rows_cpu;   /// matmul_ro
 extern const forja__matmul_family forja__opencl_matmul_rows_gpu;   /// matmul_rows.c
 extern const forja__matmul_family forja__opencl_matmul_columns_cpu; /// matmul_rows.c
 extern const forja__matmul_family forja__opencl_matmul_panels;     /// matmul_panels.c
+extern const forja__matmul_family forja__opencl_matmul_fragment;   /// matmul_fragment.c
+extern const forja__matmul_family forja__opencl_matmul_nv_mma;     /// matmul_nv_mma.c
+extern const forja__matmul_family forja__opencl_matmul_nv_wgmma;   /// matmul_nv_wgmma.c
 extern const forja__matmul_family forja__opencl_matmul_tiles;      /// matmul_tiles.c
 extern const forja__matmul_family forja__opencl_matmul_split;      /// matmul_split.c
+/// attention_nv_mma.c
+extern const forja__attention_forward_family forja__opencl_attention_forward_nv_mma;
+extern const forja__attention_backward_family forja__opencl_attention_backward_nv_mma;
+/// attention_fragment.c
+extern const forja__attention_forward_family forja__opencl_attention_forward_fragment;
+extern const forja__attention_backward_family forja__opencl_attention_backward_fragment;
 extern const forja__attention_forward_family forja__opencl_attention_forward_ref;   /// attention.c
 extern const forja__attention_forward_family forja__opencl_attention_forward_cpu;   /// attention.c
 extern const forja__attention_forward_family forja__opencl_attention_forward_gpu;   /// attention.c

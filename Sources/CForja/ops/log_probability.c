@@ -44,5 +44,8 @@ forja_status forja_log_probability_backward(forja_queue *queue,
     FORJA__TRY(forja__check_span(queue, args->lse, args->rows, FORJA_DTYPE_F32, operation, "lse"));
     FORJA__TRY(forja__check_span(queue, args->gradient, args->rows, FORJA_DTYPE_F32, operation,
                                  "gradient"));
-    return FORJA__DISPATCH(log_probability_backward, queue, args);
+    // What is ignored was not checked either: not even its address may be computed.
+    forja_log_probability_args used = *args;
+    used.log_probability = used.entropy = (forja_span){0};
+    return FORJA__DISPATCH(log_probability_backward, queue, &used);
 }

@@ -20,7 +20,7 @@ extension Tokenizer {
                     .invalidInput, "the vocabulary has no token \(token)",
                     fix: "name one of its special tokens")
             }
-            members.append("\"\(name)\": \(TokenizerWriter.quoted(token))")
+            members.append("\"\(name)\": \(jsonQuoted(token))")
         }
         members += [
             "\"clean_up_tokenization_spaces\": false",

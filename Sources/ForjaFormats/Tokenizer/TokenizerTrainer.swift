@@ -73,7 +73,7 @@ public struct TokenizerTrainer: Sendable {
             guard bytes.count > 1, ByteAlphabet.bytes(of: bytes) ?? bytes == bytes else {
                 throw ForjaError(
                     .invalidInput,
-                    "the special token \(TokenizerWriter.quoted(token)) is too short or spells bytes",
+                    "the special token \(jsonQuoted(token)) is too short or spells bytes",
                     fix: "use two ASCII characters or more, such as <|end_of_text|>")
             }
         }

@@ -39,19 +39,19 @@ struct TokenizerWriter {
     private var addedTokens: [String] {
         tokens.prefix(specialTokenCount).enumerated().map { id, token in
             """
-            {"id": \(id), "content": \(Self.quoted(token)), "single_word": false, \
+            {"id": \(id), "content": \(jsonQuoted(token)), "single_word": false, \
             "lstrip": false, "rstrip": false, "normalized": false, "special": true}
             """
         }
     }
 
     private var vocabulary: [String] {
-        tokens.enumerated().map { id, token in "\(Self.quoted(token)): \(id)" }
+        tokens.enumerated().map { id, token in "\(jsonQuoted(token)): \(id)" }
     }
 
     private var mergeLines: [String] {
         merges.map { left, right in
-            "[\(Self.quoted(tokens[Int(left)])), \(Self.quoted(tokens[Int(right)]))]"
+            "[\(jsonQuoted(tokens[Int(left)])), \(jsonQuoted(tokens[Int(right)]))]"
         }
     }
 
@@ -59,7 +59,7 @@ struct TokenizerWriter {
         guard isByteLevel else { return "null" }
         return """
             {"type": "Sequence", "pretokenizers": [
-                {"type": "Split", "pattern": {"Regex": \(Self.quoted(SplitPattern.llama3))}, \
+                {"type": "Split", "pattern": {"Regex": \(jsonQuoted(SplitPattern.llama3))}, \
             "behavior": "Isolated", "invert": false},
                 \(Self.byteLevel(addsSpace: false, usesRegex: false))
               ]}
@@ -82,24 +82,5 @@ struct TokenizerWriter {
         let margin = "\n" + String(repeating: " ", count: indent)
         return brackets.0 + margin + "  " + elements.joined(separator: "," + margin + "  ") + margin
             + brackets.1
-    }
-
-    /// A JSON string.
-    static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            case "\u{0}"..<"\u{20}":
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }

@@ -8,7 +8,8 @@ import ForjaRuntime
 /// time, one adds a token to every sequence. Both read lengths and positions from device buffers.
 ///
 /// When a sequence reaches the model's positions, its last half is read in again as a new prompt, so generation goes on
-/// past the context with the recent text in view.
+/// past the context with the recent text in view. The other sequences keep their caches: what a sequence sees, and so
+/// its text, does not depend on those beside it.
 public final class Generator {
     private let model: LlamaModel
     private let queue: Queue
@@ -25,7 +26,10 @@ public final class Generator {
     /// Positions of the decoded tokens, which is also what the cache holds before them.
     private let position: Variable
     private let logits: Variable
+    private let caches: [Variable]
 
+    /// Records and plans; allocates nothing.
+    ///
     /// - Parameters:
     ///   - model: Allocated, with weights; its `positions` bound what the cache can hold.
     ///   - sequences: Sequences generated at once.
@@ -59,6 +63,7 @@ public final class Generator {
         }
         let keys = cache("key", self.capacity)
         let values = cache("value", self.capacity)
+        caches = keys + values
 
         let prefillGraph = StepGraph()
         _ = try model.hidden(
@@ -76,11 +81,23 @@ public final class Generator {
         try decodeGraph.logits(
             hidden: hidden, weight: decodeGraph.tensor(model.head.compute), into: logits)
 
-        scheduler = Scheduler(queue: queue)
+        scheduler = Scheduler(
+            queue: queue,
+            memoryFix: "generate fewer or shorter texts, or use a device with more memory")
         prefill = try scheduler.add(prefillGraph)
         decode = try scheduler.add(decodeGraph)
-        try scheduler.prepare()
     }
+
+    /// Bytes held beside the model's: caches, activations, logits. The queue's workspace is not among them.
+    public var byteCount: Int {
+        let variables = caches + [prefillTokens, prefillPositions, tokens, position, logits]
+        return scheduler.arenaByteCount + variables.reduce(0) { $0 + $1.byteCount }
+    }
+
+    /// Allocates what the first text would.
+    ///
+    /// - Throws: `.outOfMemory`.
+    public func prepare() throws(ForjaError) { try scheduler.prepare() }
 
     /// Continues each prompt until a stop id or the limit.
     ///
@@ -95,68 +112,94 @@ public final class Generator {
     ) throws(ForjaError) -> [[Int32]] {
         precondition(prompts.count == sequences)
         for prompt in prompts { try model.check(prompt) }
+        try prepare()
         let sampler = Sampler(sampling)
-        var texts = prompts
-        var isDone = [Bool](repeating: maxNewTokens == 0, count: sequences)
-        var lengths = [Int](repeating: 0, count: sequences)
-        try refill(texts, lengths: &lengths)
-        var row = [Float](repeating: 0, count: model.configuration.vocabularySize * sequences)
+        let vocabulary = model.configuration.vocabularySize
+        var rows = prompts.map { Row(prompt: $0, isDone: maxNewTokens <= 0) }
+        var hostLogits = [Float](repeating: 0, count: vocabulary * sequences)
 
-        generation: while isDone.contains(false) {
-            if lengths.contains(where: { $0 >= capacity }) { try refill(texts, lengths: &lengths) }
-            try tokens.write(texts.map { $0.last! }, on: queue)
-            try position.write(lengths.map(Int32.init), on: queue)
+        var isFirst = true
+        generation: while rows.contains(where: { !$0.isDone }) {
+            try fillCaches(&rows) { isFirst || $0.cached >= capacity && !$0.isDone }
+            isFirst = false
+            try tokens.write(rows.map { $0.text.last! }, on: queue)
+            // A finished sequence keeps its place in the batch; what it computes there is dropped.
+            try position.write(rows.map { Int32(min($0.cached, capacity - 1)) }, on: queue)
             try scheduler.run(decode)
-            for index in lengths.indices { lengths[index] += 1 }
-            try row.withUnsafeMutableBufferPointer { buffer throws(ForjaError) in
+            try hostLogits.withUnsafeMutableBufferPointer { buffer throws(ForjaError) in
                 try logits.readBytes(into: UnsafeMutableRawBufferPointer(buffer), on: queue)
             }
-            for sequence in 0..<sequences {
-                let id = row.withUnsafeBufferPointer {
-                    let vocabulary = model.configuration.vocabularySize
-                    return sampler.draw(
+            for sequence in rows.indices where !rows[sequence].isDone {
+                let id = hostLogits.withUnsafeBufferPointer {
+                    sampler.draw(
                         from: UnsafeBufferPointer(
                             rebasing: $0[(sequence * vocabulary)..<((sequence + 1) * vocabulary)]),
-                        sequence: sequence,
-                        index: texts[sequence].count - prompts[sequence].count)
+                        sequence: sequence, index: rows[sequence].newIDs.count)
                 }
-                // Finished sequences keep their place in the batch; what they draw is dropped.
-                guard !isDone[sequence] else { continue }
-                texts[sequence].append(id)
-                let drawn = texts[sequence].count - prompts[sequence].count
-                isDone[sequence] = stopIDs.contains(id) || drawn >= maxNewTokens
+                rows[sequence].cached += 1
+                rows[sequence].text.append(id)
+                rows[sequence].isDone =
+                    stopIDs.contains(id) || rows[sequence].newIDs.count >= maxNewTokens
                 if !onToken(sequence, id) { break generation }
             }
         }
-        return zip(texts, prompts).map { Array($0.dropFirst($1.count)) }
+        return rows.map { Array($0.newIDs) }
     }
 
-    /// Fills the caches with all but the last token of each text, or of its last half-context when it has
-    /// outgrown the cache; the last token is what the next decode reads.
-    private func refill(_ texts: [[Int32]], lengths: inout [Int]) throws(ForjaError) {
-        let heads = texts.map { text in
-            text.count <= capacity ? text.dropLast() : text.suffix(max(capacity / 2, 1)).dropLast()
+    /// One sequence while it is generated.
+    private struct Row {
+        var text: [Int32]
+        let promptCount: Int
+        /// Where in the text its cache begins.
+        var windowStart = 0
+        /// Positions the cache holds: the text from `windowStart` on, but the token that the next decode reads.
+        var cached = 0
+        var isDone: Bool
+
+        init(prompt: [Int32], isDone: Bool) {
+            text = prompt
+            promptCount = prompt.count
+            self.isDone = isDone
+        }
+
+        var newIDs: ArraySlice<Int32> { text[promptCount...] }
+    }
+
+    /// Reads the texts of the rows chosen into their caches, up to all but the last token; of a text that has outgrown
+    /// the cache, its last half-context.
+    private func fillCaches(
+        _ rows: inout [Row], where isChosen: (Row) -> Bool
+    ) throws(ForjaError) {
+        var heads = [ArraySlice<Int32>](repeating: [], count: sequences)
+        for index in rows.indices where isChosen(rows[index]) {
+            let text = rows[index].text
+            if text.count - rows[index].windowStart > capacity {
+                rows[index].windowStart = text.count - max(capacity / 2, 1)
+            }
+            heads[index] = text[rows[index].windowStart...].dropLast()
+            rows[index].cached = heads[index].count
         }
         let longest = heads.map(\.count).max() ?? 0
         for start in stride(from: 0, to: longest, by: prefillRows) {
-            // A text shorter than the longest is padded; what padding leaves in the cache is overwritten before
-            // anything attends to it.
             var tokens = [Int32](repeating: 0, count: sequences * prefillRows)
             var positions = tokens
-            for (sequence, head) in heads.enumerated() {
-                let part = head.dropFirst(start).prefix(prefillRows)
-                for (offset, id) in part.enumerated() {
+            // Rows past the end of a cache are dropped: a sequence with nothing to read keeps what it has.
+            var firsts = [Int32](repeating: Int32(capacity), count: sequences)
+            for (sequence, head) in heads.enumerated() where head.count > start {
+                // The last part is padded; what padding leaves in the cache is overwritten before anything attends
+                // to it.
+                for (offset, id) in head.dropFirst(start).prefix(prefillRows).enumerated() {
                     tokens[sequence * prefillRows + offset] = id
                 }
                 for offset in 0..<prefillRows {
                     positions[sequence * prefillRows + offset] = Int32(start + offset)
                 }
+                firsts[sequence] = Int32(start)
             }
             try prefillTokens.write(tokens, on: queue)
             try prefillPositions.write(positions, on: queue)
-            try position.write([Int32](repeating: Int32(start), count: sequences), on: queue)
+            try position.write(firsts, on: queue)
             try scheduler.run(prefill)
         }
-        lengths = heads.map(\.count)
     }
 }

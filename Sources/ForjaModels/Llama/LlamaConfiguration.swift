@@ -55,13 +55,16 @@ public struct LlamaConfiguration: Hashable, Sendable, Codable {
     ///
     /// - Parameter hasExplicitHeadWidth: Whether `headWidth` was given, and so may differ from width / heads.
     public func validate(hasExplicitHeadWidth: Bool = true) throws(ForjaError) {
-        for (name, value) in [
-            ("width", width), ("layers", layers), ("heads", heads),
-            ("key_value_heads", keyValueHeads), ("feed_forward_width", feedForwardWidth),
-            ("vocabulary_size", vocabularySize), ("context_length", contextLength),
-        ] where value < 1 {
+        // With the recipe's limits, which a config.json knows nothing of, no product of extents passes 2⁶³.
+        for (name, value, limit) in [
+            ("width", width, 1_048_576), ("layers", layers, 4096), ("heads", heads, 65_536),
+            ("key_value_heads", keyValueHeads, 65_536),
+            ("feed_forward_width", feedForwardWidth, 4_194_304),
+            ("vocabulary_size", vocabularySize, 4_194_304),
+            ("context_length", contextLength, 16_777_216),
+        ] where value < 1 || value > limit {
             throw ForjaError(
-                .invalidInput, "model.\(name) is \(value)", fix: "give a number of at least 1")
+                .invalidInput, "model.\(name) is \(value)", fix: "give a number from 1 to \(limit)")
         }
         guard hasExplicitHeadWidth || width % heads == 0 else {
             throw ForjaError(
@@ -80,6 +83,33 @@ public struct LlamaConfiguration: Hashable, Sendable, Codable {
                 .invalidInput, "a head is \(headWidth) wide",
                 fix: "choose width / heads, or model.head_width, even and in 2 ... "
                     + "\(Self.maxHeadWidth)")
+        }
+        guard ropeBase > 1, ropeBase.isFinite else {
+            throw ForjaError(
+                .invalidInput, "model.rope_base is \(ropeBase)",
+                fix: "give a number above 1; Llama 3 uses 500000")
+        }
+        if let ropeScaling { try validate(ropeScaling) }
+    }
+
+    private func validate(_ scaling: RoPEScaling) throws(ForjaError) {
+        guard scaling.factor >= 1, scaling.factor.isFinite, scaling.originalContext >= 1 else {
+            throw ForjaError(
+                .invalidInput,
+                "model.rope_scaling.factor is \(scaling.factor) over a context of "
+                    + "\(scaling.originalContext)",
+                fix: "give a factor of at least 1 and a context of at least 1")
+        }
+        guard scaling.lowFrequencyFactor > 0,
+            scaling.lowFrequencyFactor < scaling.highFrequencyFactor,
+            scaling.highFrequencyFactor.isFinite
+        else {
+            throw ForjaError(
+                .invalidInput,
+                "model.rope_scaling.low_frequency_factor is \(scaling.lowFrequencyFactor) and "
+                    + "model.rope_scaling.high_frequency_factor is "
+                    + "\(scaling.highFrequencyFactor)",
+                fix: "give a low factor above 0 and below the high one; Llama 3.1 uses 1 and 4")
         }
     }
 

@@ -35,7 +35,8 @@ public final class LlamaScorer {
                 source: .sequences(length: count, documentStart: nil)),
             weight: graph.tensor(model.head.compute), labels: graph.tensor(labels))
         graph.copy(logProbability, into: result)
-        let scheduler = Scheduler(queue: queue)
+        let scheduler = Scheduler(
+            queue: queue, memoryFix: "score a shorter text, or use a device with more memory")
         let id = try scheduler.add(graph)
         try scheduler.prepare()
         try tokens.write(Array(ids.dropLast()), on: queue)

@@ -1,4 +1,5 @@
 import ForjaCore
+import ForjaFormats
 import ForjaModels
 import ForjaNN
 import ForjaRuntime
@@ -17,9 +18,13 @@ public struct Recipe: Sendable {
 
     /// Reads and checks a recipe file.
     ///
-    /// - Parameter overrides: `key=value`, applied in order.
+    /// - Parameters:
+    ///   - overrides: `key=value`, applied in order.
+    ///   - isSimulated: Allows meshes that this build cannot train on: the cluster simulator can.
     /// - Throws: `.invalidInput` naming key, file, line and remedy; `.inputOutput` when the file cannot be read.
-    public init(contentsOf file: String, overrides: [String] = []) throws(ForjaError) {
+    public init(
+        contentsOf file: String, overrides: [String] = [], isSimulated: Bool = false
+    ) throws(ForjaError) {
         guard let data = FileManager.default.contents(atPath: file) else {
             throw ForjaError(
                 .inputOutput, "the recipe \(file) cannot be read",
@@ -28,12 +33,12 @@ public struct Recipe: Sendable {
         guard let yaml = String(data: data, encoding: .utf8) else {
             throw ForjaError(.invalidInput, "\(file) is not UTF-8", fix: "save it as UTF-8")
         }
-        try self.init(yaml: yaml, file: file, overrides: overrides)
+        try self.init(yaml: yaml, file: file, overrides: overrides, isSimulated: isSimulated)
     }
 
     /// Checks a recipe given as text; relative paths start from the directory of `file`.
     public init(
-        yaml: String, file: String, overrides: [String] = []
+        yaml: String, file: String, overrides: [String] = [], isSimulated: Bool = false
     ) throws(ForjaError) {
         var reader = try RecipeReader(file: file, yaml: yaml)
         for override in overrides { try reader.set(override) }
@@ -45,6 +50,7 @@ public struct Recipe: Sendable {
         }
         self.values = values
         try check()
+        if !isSimulated { try checkMesh() }
     }
 
     // MARK: Values
@@ -75,6 +81,12 @@ public struct Recipe: Sendable {
     public var trainedTokenizerKind: String? { string("tokenizer.train.kind") }
     public var trainedVocabularySize: Int? { integer("tokenizer.train.vocabulary_size") }
     public var tokenizerFiles: [String] { strings("tokenizer.train.files") ?? trainFiles }
+    /// The key that decides the tokenizer.
+    var tokenizerKey: String {
+        if tokenizerSource != nil { return "tokenizer.from" }
+        if modelSource != nil { return "model.from" }
+        return values["tokenizer.train.files"] == nil ? "tokenizer.train" : "tokenizer.train.files"
+    }
     public var trainFiles: [String] { strings("data.train") ?? [] }
     public var validationFiles: [String]? { strings("data.validation") }
     public var validationFraction: Double { number("data.validation_fraction")! }
@@ -83,6 +95,8 @@ public struct Recipe: Sendable {
     public var batchSize: Int { integer("training.batch_size_sequences")! }
     public var sequenceLength: Int { integer("training.sequence_length_tokens")! }
     public var accumulation: Int { integer("training.gradient_accumulation_steps")! }
+    public var dataParallel: Int { integer("parallel.data")! }
+    public var tensorParallel: Int { integer("parallel.tensor")! }
     public var seed: UInt64 { UInt64(integer("training.seed")!) }
     /// Type of activations and of the weights that kernels read.
     public var computeType: DType { DType(rawValue: string("training.dtype")!)! }
@@ -143,7 +157,7 @@ public struct Recipe: Sendable {
         do throws(ForjaError) {
             try configuration.validate(hasExplicitHeadWidth: integer("model.head_width") != nil)
         } catch {
-            throw located(error, keys: ["model.key_value_heads", "model.heads", "model.width"])
+            throw located(error)
         }
         return configuration
     }
@@ -194,6 +208,18 @@ public struct Recipe: Sendable {
                     + place("training.gradient_accumulation_steps"),
                 fix: "use one of \(valid.joined(separator: ", "))")
         }
+        // Rows of a step are counted in 32 bits.
+        guard batchSize / accumulation <= Int(Int32.max) / sequenceLength else {
+            throw ForjaError(
+                .invalidInput,
+                "training.batch_size_sequences \(batchSize) and training.sequence_length_tokens "
+                    + "\(sequenceLength) make more than \(Int32.max) tokens in one microstep"
+                    + place("training.batch_size_sequences"),
+                fix: "lower one, or raise training.gradient_accumulation_steps")
+        }
+    }
+
+    private func checkMesh() throws(ForjaError) {
         for path in ["parallel.data", "parallel.tensor"] where integer(path) != 1 {
             throw ForjaError(
                 .unavailable,
@@ -214,9 +240,13 @@ public struct Recipe: Sendable {
         lines[path].map { " (\(file):\($0))" } ?? ""
     }
 
-    private func located(_ error: ForjaError, keys: [String]) -> ForjaError {
+    /// The error with the line of the first key that its message names and the file gives.
+    private func located(_ error: ForjaError) -> ForjaError {
+        let named = RecipeSchema.keys.compactMap { key in
+            error.message.range(of: key.path).map { (position: $0.lowerBound, path: key.path) }
+        }.sorted { $0.position < $1.position }
         var error = error
-        error.message += keys.lazy.map(place).first { !$0.isEmpty } ?? ""
+        error.message += named.lazy.map { place($0.path) }.first { !$0.isEmpty } ?? ""
         return error
     }
 
@@ -242,38 +272,32 @@ public struct Recipe: Sendable {
         return text
     }
 
-    /// Keys whose values differ from those of `other`, but those that may change on resume.
+    /// Keys whose values differ from those of `other`, but those that may change on resume. Of paths that are compared
+    /// by content, only whether they are given counts here.
     public func keysChanged(since other: Recipe) -> [String] {
         RecipeSchema.keys
             .filter { !$0.mayChangeOnResume && $0.path != "name" }
-            .map(\.path).filter { values[$0] != other.values[$0] }
+            .filter {
+                let (value, before) = (values[$0.path], other.values[$0.path])
+                return $0.isComparedByContent
+                    ? (value == nil) != (before == nil) : value != before
+            }
+            .map(\.path)
     }
 }
 
 extension RecipeValue {
-    /// As a YAML flow value; strings as JSON strings, which YAML reads.
+    /// As a YAML flow value; strings as JSON strings that YAML reads.
     var yaml: String {
         switch self {
         case .integer(let value): "\(value)"
         case .number(let value): "\(value)"
         case .boolean(let value): "\(value)"
-        case .string(let value): Self.quoted(value)
-        case .strings(let values): "[" + values.map(Self.quoted).joined(separator: ", ") + "]"
+        case .string(let value): jsonQuoted(value, escaping: .unprintable)
+        case .strings(let values):
+            "["
+                + values.map { jsonQuoted($0, escaping: .unprintable) }.joined(separator: ", ")
+                + "]"
         }
-    }
-
-    private static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\t": result += "\\t"
-            case "\r": result += "\\r"
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }

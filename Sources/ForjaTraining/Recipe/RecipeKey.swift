@@ -30,15 +30,18 @@ public struct RecipeKey: Sendable {
     public let summary: String
     /// May differ on resume.
     public let mayChangeOnResume: Bool
+    /// On resume another path will do if the same contents are there (`RunManifest.checkContents`).
+    public let isComparedByContent: Bool
 
     init(
         _ path: String, _ kind: Kind, default defaultValue: RecipeValue? = nil,
-        mayChangeOnResume: Bool = false, _ summary: String
+        mayChangeOnResume: Bool = false, isComparedByContent: Bool = false, _ summary: String
     ) {
         self.path = path
         self.kind = kind
         self.defaultValue = defaultValue
         self.mayChangeOnResume = mayChangeOnResume
+        self.isComparedByContent = isComparedByContent
         self.summary = summary
     }
 }

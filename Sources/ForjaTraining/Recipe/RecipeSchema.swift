@@ -47,7 +47,7 @@ public enum RecipeSchema {
             "Standard deviation of initial weights."),
 
         RecipeKey(
-            "tokenizer.from", .path,
+            "tokenizer.from", .path, isComparedByContent: true,
             "A tokenizer.json, or a directory with one. Absent with model.from: the model's own."),
         RecipeKey(
             "tokenizer.train.kind", .choice(["byte_bpe", "characters"]),
@@ -56,11 +56,14 @@ public enum RecipeSchema {
             "tokenizer.train.vocabulary_size", .integer(1...4_194_304),
             "V for byte_bpe; characters takes what the text has."),
         RecipeKey(
-            "tokenizer.train.files", .paths, "Text to train it on. Absent: data.train."),
+            "tokenizer.train.files", .paths, isComparedByContent: true,
+            "Text to train it on. Absent: data.train."),
 
-        RecipeKey("data.train", .paths, "Text files, or JSONL with a text field."),
         RecipeKey(
-            "data.validation", .paths,
+            "data.train", .paths, isComparedByContent: true,
+            "Text files, or JSONL with a text field."),
+        RecipeKey(
+            "data.validation", .paths, isComparedByContent: true,
             "Text held out. Absent: the last data.validation_fraction of the tokens."),
         RecipeKey(
             "data.validation_fraction", .number(0...0.9), default: .number(0.1),
@@ -97,7 +100,8 @@ public enum RecipeSchema {
             "optimizer.beta2", .number(0...0.999999), default: .number(0.95),
             "Second moment's decay."),
         RecipeKey(
-            "optimizer.epsilon", .number(0...1), default: .number(1e-8), "Added to the root."),
+            "optimizer.epsilon", .number(1e-30...1), default: .number(1e-8),
+            "Added to the root; at 0, weights without a gradient would become NaN."),
         RecipeKey(
             "optimizer.weight_decay", .number(0...10), default: .number(0.1),
             "Decoupled decay, times the learning rate."),
@@ -142,7 +146,7 @@ public enum RecipeSchema {
             "evaluation.every_steps", .integer(0...1_000_000_000), default: .integer(250),
             "Validation loss every so many steps and at the end; 0: only at the end."),
         RecipeKey(
-            "evaluation.max_tokens", .integer(0...Int.max), default: .integer(0),
+            "evaluation.max_tokens", .integer(0...1_000_000_000_000), default: .integer(0),
             "Validation tokens used each time, from the start of the split; 0 uses all."),
         RecipeKey(
             "evaluation.sample_prompt", .string,

@@ -12,6 +12,8 @@ struct Target: Sendable, CustomTestStringConvertible {
     var forced: Forced?
     /// Elements before a tensor's first. The odd default leaves nothing wider than an element aligned.
     var guardCount = 19
+    /// Instructions of matrix units are emulated on devices that lack them.
+    var emulatesMatrixUnits = false
 
     /// An environment variable that launchers read when they choose a kernel.
     struct Forced: Sendable {
@@ -42,6 +44,25 @@ struct Target: Sendable, CustomTestStringConvertible {
     /// The host with fewer instructions than it has.
     private static let narrowHost = host(forcing: "FORJA_CPU", to: ["avx2", "generic"])
 
+    /// Every OpenCL device with each kernel family for matrix units forced on it by `variable`:
+    /// where a device has no such unit, its instructions are emulated.
+    static func matrixUnits(forcing variable: String) -> [Target] {
+        TestDevice.openCL.flatMap { device in
+            ["xmx", "xmx8", "amd_mfma", "amd_wmma", "amd_wmma12"].map {
+                Target(
+                    device: device, forced: Forced(variable: variable, value: $0),
+                    emulatesMatrixUnits: true)
+            }
+        }
+    }
+
+    /// The same with tensors that start at multiples of 16 bytes, as those of a training step do.
+    var aligned: Target {
+        var target = self
+        target.guardCount = 16
+        return target
+    }
+
     /// Every device, and each OpenCL device again with each kernel family forced on it.
     private static func all(forcing variable: String, to values: [String]) -> [Target] {
         all
@@ -64,7 +85,11 @@ struct Target: Sendable, CustomTestStringConvertible {
         threadCount: UInt32 = 2, alone: Bool = false, _ body: (Workbench) throws -> Result
     ) throws -> Result {
         if let forced { setenv(forced.variable, forced.value, 1) }
-        defer { if let forced { unsetenv(forced.variable) } }
+        if emulatesMatrixUnits { setenv("FORJA_EMULATE_MATRIX_UNITS", "1", 1) }
+        defer {
+            if let forced { unsetenv(forced.variable) }
+            if emulatesMatrixUnits { unsetenv("FORJA_EMULATE_MATRIX_UNITS") }
+        }
         let opened = try alone ? device.openAlone() : device.open(threadCount: threadCount)
         return try body(Workbench(on: opened, isAlone: alone, guardCount: guardCount))
     }

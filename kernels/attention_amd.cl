@@ -1,0 +1,3 @@
+// Attention on AMD's matrix units.
+#include "fragment_amd.cl"
+#include "attention_fragment.cl"

@@ -1,0 +1,3 @@
+// Attention on Intel's matrix units.
+#include "fragment_xmx.cl"
+#include "attention_fragment.cl"
