@@ -83,6 +83,7 @@ forja_status forja__queue_workspace(forja_buffer **out, forja_queue *queue, uint
     return FORJA_OK;
 }
 
-uint64_t forja_queue_launch_count(const forja_queue *queue) {
-    return queue ? queue->launch_count : 0;
+void forja_queue_get_counters(forja_queue_counters *out, const forja_queue *queue) {
+    if (out)
+        *out = queue ? queue->counters : (forja_queue_counters){0};
 }
