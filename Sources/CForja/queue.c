@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "opencl/device.h"
+#include "opencl/profile.h"
 
 forja_status forja_queue_create(forja_queue **out, forja_device *device) {
     if (!out || !device)
@@ -62,6 +63,29 @@ forja_status forja__queue_workspace(forja_buffer **out, forja_queue *queue, uint
     FORJA__TRY(forja_queue_reserve_workspace(queue, size_bytes));
     *out = queue->workspace;
     return FORJA_OK;
+}
+
+forja_status forja_queue_start_profile(forja_queue *queue) {
+    if (!queue)
+        return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
+                           "forja_queue_start_profile: queue is NULL");
+    return queue->command_queue ? forja__opencl_queue_start_profile(queue) : FORJA_OK;
+}
+
+uint64_t forja_queue_profiled_count(const forja_queue *queue) {
+    return queue && queue->profile ? forja__profile_count(queue->profile) : 0;
+}
+
+forja_status forja_queue_read_profile(double *out, forja_queue *queue) {
+    if (!queue)
+        return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
+                           "forja_queue_read_profile: queue is NULL");
+    if (forja_queue_profiled_count(queue) == 0)
+        return FORJA_OK;
+    if (!out)
+        return forja__fail(FORJA_ERROR_INVALID_ARGUMENT, "forja_queue_read_profile: out is NULL");
+    FORJA__TRY(forja_queue_finish(queue));
+    return forja__profile_read(out, queue->profile, queue->device->info.name);
 }
 
 uint64_t forja_queue_launch_count(const forja_queue *queue) {
