@@ -27,7 +27,7 @@ typedef struct forja_queue_counters {
     /// Calls of `forja_<operation>` that passed the checks of their arguments; one may be several kernels.
     uint64_t operations;
     /// Kernels: on an OpenCL device those enqueued (clEnqueueNDRangeKernel), on the host the runs of its thread
-    /// pool. Copies and fills are not kernels.
+    /// pool, which small operations do without. Copies and fills are not kernels.
     uint64_t launches;
     /// Times the calling thread waited for the device: `forja_queue_finish`, `forja_buffer_read` and
     /// `forja_buffer_write`, the caller's and the engine's own. 0 on the host, where a call is done when it
