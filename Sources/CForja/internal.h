@@ -159,3 +159,4 @@ FORJA__TWINS(sum, forja_sum_args);
 FORJA__TWINS(sum_squares, forja_sum_squares_args);
 FORJA__TWINS(gradient_norm, forja_gradient_norm_args);
 FORJA__TWINS(adamw, forja_adamw_args);
+FORJA__TWINS(multiply_add, forja_multiply_add_args);

@@ -10,7 +10,7 @@ import Foundation
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures speed on this machine.",
-        subcommands: [BenchStepCommand.self])
+        subcommands: [BenchKernelsCommand.self, BenchStepCommand.self])
 }
 
 /// Model shapes that benchmarks share, with the batch each is measured at.
@@ -40,6 +40,20 @@ enum BenchShape: String, ExpressibleByArgument, CaseIterable {
         case .medium: 4
         case .smollm: 1
         }
+    }
+
+    /// The training step that benchmarks measure and tune for.
+    func engine(
+        dtype: ComputeType, batch: Int? = nil, queue: Queue
+    ) throws(ForjaError) -> TrainingEngine {
+        let length = configuration.contextLength
+        return try TrainingEngine(
+            model: LlamaModel(configuration, computeType: dtype.dtype, positions: length),
+            shape: StepShape(sequences: batch ?? self.batch, sequenceLength: length),
+            optimizer: AdamWSettings(
+                beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, decaysOnlyMatrices: true),
+            validates: false, queue: queue,
+            memoryFix: "lower --batch or choose a smaller --shape")
     }
 }
 
@@ -139,15 +153,9 @@ struct BenchStepCommand: ParsableCommand {
         let sequences = batch ?? shape.batch
         let length = configuration.contextLength
         let peak = try queue.device.measuredPeak()
-        let model = LlamaModel(configuration, computeType: dtype.dtype, positions: length)
-        let engine = try TrainingEngine(
-            model: model, shape: StepShape(sequences: sequences, sequenceLength: length),
-            optimizer: AdamWSettings(
-                beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, decaysOnlyMatrices: true),
-            validates: false, queue: queue,
-            memoryFix: "lower --batch or choose a smaller --shape")
+        let engine = try shape.engine(dtype: dtype, batch: sequences, queue: queue)
         try engine.prepare()
-        try model.initialize(seed: 0, on: queue)
+        try engine.model.initialize(seed: 0, on: queue)
         let tokens = engine.shape.tokensPerStep
         let random = CounterRandom(seed: 0, purpose: .data)
         let draw = { (stream: UInt64) in
