@@ -15,8 +15,8 @@ enum { BLOCK_N = 4096 };
 /// Tunables whose meaning kernels/matmul_cpu.cl gives.
 enum { PACK_DEPTH = 256, PANELS_PER_PACK = 4 };
 
-/// A work-item has at most ITEM_ROWS rows of A, or fewer where the device would have fewer than
-/// ITEMS_PER_UNIT work-items for each compute unit.
+/// A work-item has at most ITEM_ROWS rows of A, or fewer, down to ITEM_PANELS_LEAST panels, where the
+/// device would have fewer than ITEMS_PER_UNIT work-items for each compute unit.
 enum { ITEM_ROWS = 512, ITEM_PANELS_LEAST = 8, ITEMS_PER_UNIT = 8 };
 
 typedef struct blocking {
@@ -74,8 +74,9 @@ static forja_status get_kernels(kernels *out, forja_device *device, const forja_
              row->options, PACK_DEPTH, PANELS_PER_PACK, storage);
     FORJA__TRY(forja__kernel_get(&out->pack, device, FORJA__SOURCE_MATMUL_CPU, options,
                                  "forja_matmul_pack"));
-    snprintf(options, sizeof options, "-DMATMUL_PANELS%s -DPANELS_PER_ITEM=%u%s%s", row->options,
+    snprintf(options, sizeof options, "-DMATMUL_PANELS%s -DPANELS_PER_ITEM=%u%s%s%s", row->options,
              ITEM_ROWS / row->tile.m, storage,
+             forja__opencl_is_cpu(device) ? " -DPREFETCHES" : "", // a simulator has no such thing
              args->output_dtype == FORJA_DTYPE_BF16 ? " -DOUTPUT_BF16" : "");
     return forja__kernel_get(&out->multiply, device, FORJA__SOURCE_MATMUL_CPU, options,
                              "forja_matmul_panels");
@@ -150,7 +151,7 @@ static forja_status launch(forja_queue *queue, const forja__variant *row,
         for (uint64_t m = 0; m < args->m; m += b.block_m)
             for (uint64_t n = 0; n < args->n; n += b.block_n)
                 for (uint64_t k = 0; k < args->k; k += b.block_k) {
-                    // One block of k is one block of columns too, so nothing is packed twice.
+                    // Where k is one block, columns are too, and nothing of A is packed twice.
                     FORJA__TRY(launch_pack(queue, kernels.pack, args, &b, workspace, batch, m, k));
                     FORJA__TRY(launch_multiply(queue, kernels.multiply, args, &b, workspace, batch,
                                                m, n, k));
