@@ -12,7 +12,7 @@ let package = Package(
             name: "Forja",
             targets: [
                 "ForjaCore", "ForjaRuntime", "ForjaNN", "ForjaParallel", "ForjaFormats",
-                "ForjaData", "ForjaModels", "ForjaTraining",
+                "ForjaData", "ForjaModels", "ForjaTraining", "ForjaVerifiers",
             ]),
     ],
     dependencies: [
@@ -44,6 +44,7 @@ let package = Package(
             dependencies: ["ForjaCore", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: swiftSettings),
         .target(name: "ForjaData", dependencies: ["ForjaFormats"], swiftSettings: swiftSettings),
+        .target(name: "ForjaVerifiers", dependencies: ["ForjaCore"], swiftSettings: swiftSettings),
         .target(
             name: "ForjaModels", dependencies: ["ForjaNN", "ForjaParallel", "ForjaFormats"],
             swiftSettings: swiftSettings),
@@ -54,7 +55,7 @@ let package = Package(
         .executableTarget(
             name: "forja",
             dependencies: [
-                "ForjaTraining",
+                "ForjaTraining", "ForjaVerifiers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
@@ -72,6 +73,9 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ForjaDataTests", dependencies: ["ForjaData"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaVerifiersTests", dependencies: ["ForjaVerifiers"],
+            swiftSettings: swiftSettings),
         .testTarget(
             name: "ForjaRuntimeTests", dependencies: ["ForjaRuntime", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
