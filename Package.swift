@@ -12,7 +12,7 @@ let package = Package(
             name: "Forja",
             targets: [
                 "ForjaCore", "ForjaRuntime", "ForjaNN", "ForjaParallel", "ForjaFormats",
-                "ForjaData", "ForjaModels", "ForjaTraining", "ForjaVerifiers",
+                "ForjaData", "ForjaModels", "ForjaTraining", "ForjaObjectives", "ForjaVerifiers",
             ]),
     ],
     dependencies: [
@@ -44,6 +44,8 @@ let package = Package(
             dependencies: ["ForjaCore", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: swiftSettings),
         .target(name: "ForjaData", dependencies: ["ForjaFormats"], swiftSettings: swiftSettings),
+        .target(
+            name: "ForjaObjectives", dependencies: ["ForjaCore"], swiftSettings: swiftSettings),
         .target(name: "ForjaVerifiers", dependencies: ["ForjaCore"], swiftSettings: swiftSettings),
         .target(
             name: "ForjaModels", dependencies: ["ForjaNN", "ForjaParallel", "ForjaFormats"],
@@ -73,6 +75,9 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ForjaDataTests", dependencies: ["ForjaData"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaObjectivesTests", dependencies: ["ForjaObjectives"],
+            swiftSettings: swiftSettings),
         .testTarget(
             name: "ForjaVerifiersTests", dependencies: ["ForjaVerifiers"],
             swiftSettings: swiftSettings),
