@@ -97,6 +97,10 @@ struct BenchStepCommand: ParsableCommand {
         let engineBytes: Int
         let secondsPerStep: [Double]
         let launchesPerStep: Int
+        let operationsPerStep: Int
+        let hostSyncsPerStep: Int
+        let bytesToDevicePerStep: Int
+        let bytesFromDevicePerStep: Int
 
         enum CodingKeys: String, CodingKey {
             case shape, batch, device, dtype, threads, mfu
@@ -107,6 +111,10 @@ struct BenchStepCommand: ParsableCommand {
             case engineBytes = "engine_bytes"
             case secondsPerStep = "seconds_per_step"
             case launchesPerStep = "launches_per_step"
+            case operationsPerStep = "operations_per_step"
+            case hostSyncsPerStep = "host_syncs_per_step"
+            case bytesToDevicePerStep = "bytes_to_device_per_step"
+            case bytesFromDevicePerStep = "bytes_from_device_per_step"
         }
     }
 
@@ -136,9 +144,9 @@ struct BenchStepCommand: ParsableCommand {
         }
         let microbatch = Batch(tokens: draw(0), labels: draw(1))
         var seconds: [Double] = []
-        var launches = 0
+        var counts = queue.counters
         for number in 1...(steps + 2) {
-            let before = queue.launchCount
+            let before = queue.counters
             let start = DispatchTime.now().uptimeNanoseconds
             let result = try engine.step(
                 number: number, microbatches: [microbatch], learningRate: 1e-4, maxGradientNorm: 1)
@@ -147,7 +155,7 @@ struct BenchStepCommand: ParsableCommand {
                 throw ForjaError(.notFinite, "step \(number) of the benchmark is not finite")
             }
             if number > 2 { seconds.append(Double(end - start) * 1e-9) }
-            launches = queue.launchCount - before
+            counts = queue.counters - before
         }
         let median = seconds.sorted()[seconds.count / 2]
         let flops =
@@ -160,7 +168,9 @@ struct BenchStepCommand: ParsableCommand {
             peakFlopsPerSecond: peak, mfu: peak.map { flops / $0 },
             peakBytes: ResidentMemory.peak(with: device),
             engineBytes: device.peakAllocatedBytes, secondsPerStep: seconds,
-            launchesPerStep: launches)
+            launchesPerStep: counts.launches, operationsPerStep: counts.operations,
+            hostSyncsPerStep: counts.hostSyncs, bytesToDevicePerStep: counts.bytesToDevice,
+            bytesFromDevicePerStep: counts.bytesFromDevice)
         if json {
             try Console.json(report)
             return
@@ -171,9 +181,9 @@ struct BenchStepCommand: ParsableCommand {
         Console.result(
             String(
                 format: "%.0f tokens/s  %.1f GFLOP/s  MFU %@  peak %.0f MB (engine %.0f MB)  "
-                    + "%d launches", report.tokensPerSecond, flops / 1e9,
+                    + "%d launches, %d syncs", report.tokensPerSecond, flops / 1e9,
                 report.mfu.map { String(format: "%.0f %% of %.1f GFLOP/s", $0 * 100, peak! / 1e9) }
                     ?? "n/a", Double(report.peakBytes) / 1e6, Double(report.engineBytes) / 1e6,
-                launches))
+                counts.launches, counts.hostSyncs))
     }
 }

@@ -35,6 +35,7 @@ static forja_status launch(forja_queue *queue, cl_kernel kernel, const char *ker
                  kernel_name, items, local ? "work-group given" : "work-group free");
         return fail_launch(code, call, queue);
     }
+    queue->counters.launches++;
     return FORJA_OK;
 }
 
