@@ -51,13 +51,52 @@ struct ExampleTests {
         #expect(set.truncatedCount == 1)
         #expect(set.examples.map(\.count).max() == 40)
         #expect(set.skipped.map(\.line) == [2])
-        #expect(set.summary.contains("2 examples, 1 cut, 1 rows left out"))
+        #expect(set.summary.contains("2 rows used, 1 examples cut, 1 rows left out"))
         #expect(throws: ForjaError.self) {
             try ExampleSet(rows, encoder: encoder, length: 40, badRows: .refuse)
         }
         #expect(throws: ForjaError.self) {
             try ExampleSet(rows, encoder: encoder, length: 2, badRows: .skip)
         }
+    }
+
+    @Test("preferences give pairs that differ, with the last answer as labels")
+    func preferences() throws {
+        let encoder = try encoder()
+        let same = String(repeating: "same ", count: 20)
+        let path = try directory.write(
+            """
+            {"prompt": "u", "chosen": "yes", "rejected": "no"}
+            {"prompt": "u", "chosen": "\(same) a", "rejected": "\(same) b"}
+            {"prompt": "\(same)", "chosen": "yes", "rejected": "no"}
+            """, to: "pairs.jsonl")
+        let rows = try JSONLines.read(path, as: PreferenceRow.self)
+        let set = try ExampleSet(rows, encoder: encoder, length: 30, badRows: .skip)
+        #expect(set.lines == [1])
+        #expect(set.skipped.map(\.line) == [2, 3])
+        #expect(set.skipped[0].reason.contains("equal in the first 30"))
+        #expect(set.skipped[1].reason.contains("no label is left"))
+        let answers = set.examples.map { encoder.tokenizer.decode($0.labels.filter { $0 >= 0 }) }
+        #expect(answers == ["yes<|endoftext|>", "no<|endoftext|>"])
+        #expect(throws: ForjaError.self) {
+            try ExampleSet(rows, encoder: encoder, length: 30, badRows: .refuse)
+        }
+    }
+
+    @Test("pairs stay together in every step")
+    func pairs() {
+        let packed = PackedExamples(
+            examples(20, seed: 5, length: 8), sequenceLength: 16, packing: .none, seed: 6,
+            padding: 0, rowsPerUnit: 2)
+        var seen: Set<Int> = []
+        for step in 0..<5 {
+            for pair in 0..<2 {
+                let chosen = packed.row(step: step, sequences: 4, place: 2 * pair)
+                #expect(chosen.isMultiple(of: 2) && seen.insert(chosen).inserted)
+                #expect(packed.row(step: step, sequences: 4, place: 2 * pair + 1) == chosen + 1)
+            }
+        }
+        #expect(seen.count == 10)
     }
 
     private func random(_ count: Int, seed: UInt64, below bound: Int) -> [Int] {
@@ -110,6 +149,10 @@ struct ExampleTests {
         #expect(batch.rowCount == packed.rows.count + 1)
         #expect(batch.labelCount == examples.reduce(0) { $0 + $1.labelCount })
         #expect(batch.labels.count { $0 >= 0 } == batch.labelCount)
+        for placement in packed.placements(of: Array(packed.rows.indices)) {
+            let example = examples[placement.example]
+            #expect(Array(batch.tokens[placement.positions]) == example.tokens)
+        }
         var seen: Set<Int> = []
         for (row, placements) in packed.rows.enumerated() {
             for placement in placements {

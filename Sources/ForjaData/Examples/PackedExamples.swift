@@ -22,6 +22,8 @@ public struct PackedExamples: Sendable {
     public let sequenceLength: Int
     /// What stands in each row, from position 0 on without gaps.
     public let rows: [[Placement]]
+    /// Rows that stay together: 2 for preference pairs, else 1.
+    public let rowsPerUnit: Int
     private let seed: UInt64
     private let padding: Int32
 
@@ -30,10 +32,15 @@ public struct PackedExamples: Sendable {
     ///   - sequenceLength: T.
     ///   - seed: Decides which examples share a row, and the order of rows.
     ///   - padding: Token in positions that no example takes; they carry no label.
+    ///   - rowsPerUnit: 2 keeps examples 2i and 2i + 1 in consecutive places of one step, for preference pairs without
+    ///     packing, where a step's sequences and the places asked for are even.
     public init(
-        _ examples: [Example], sequenceLength: Int, packing: Packing, seed: UInt64, padding: Int32
+        _ examples: [Example], sequenceLength: Int, packing: Packing, seed: UInt64, padding: Int32,
+        rowsPerUnit: Int = 1
     ) {
-        precondition(!examples.isEmpty)
+        precondition(!examples.isEmpty && examples.count.isMultiple(of: rowsPerUnit))
+        precondition(rowsPerUnit == 1 || packing == .none)
+        self.rowsPerUnit = rowsPerUnit
         self.examples = examples
         self.sequenceLength = sequenceLength
         self.seed = seed
@@ -67,9 +74,24 @@ public struct PackedExamples: Sendable {
     ///   - sequences: Sequences of the whole step, over all ranks and microsteps.
     ///   - place: Within 0 ..< `sequences`.
     public func row(step: Int, sequences: Int, place: Int) -> Int {
-        let (epoch, index) = (step * sequences + place).quotientAndRemainder(dividingBy: rows.count)
-        return Permutation(
-            count: rows.count, seed: seed, stream: UInt32(truncatingIfNeeded: epoch))[index]
+        let number = step * sequences + place
+        let units = rows.count / rowsPerUnit
+        let (epoch, index) = (number / rowsPerUnit).quotientAndRemainder(dividingBy: units)
+        let unit = Permutation(
+            count: units, seed: seed, stream: UInt32(truncatingIfNeeded: epoch))[index]
+        return unit * rowsPerUnit + number % rowsPerUnit
+    }
+
+    /// Where examples stand in the batch of given rows, its positions counted through as one list of N = B·T.
+    public func placements(of numbers: [Int]) -> [Placement] {
+        numbers.enumerated().flatMap { place, number in
+            (rows.indices.contains(number) ? rows[number] : []).map { placement in
+                let start = place * sequenceLength + placement.positions.lowerBound
+                return Placement(
+                    example: placement.example,
+                    positions: start..<(start + placement.positions.count))
+            }
+        }
     }
 
     /// Rows of one optimizer step, `[places.count, T]`.
