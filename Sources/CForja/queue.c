@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "opencl/device.h"
+#include "opencl/profile.h"
 
 forja_status forja_queue_create(forja_queue **out, forja_device *device) {
     if (!out || !device)
@@ -86,4 +87,27 @@ forja_status forja__queue_workspace(forja_buffer **out, forja_queue *queue, uint
 void forja_queue_get_counters(forja_queue_counters *out, const forja_queue *queue) {
     if (out)
         *out = queue ? queue->counters : (forja_queue_counters){0};
+}
+
+forja_status forja_queue_start_profile(forja_queue *queue) {
+    if (!queue)
+        return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
+                           "forja_queue_start_profile: queue is NULL");
+    return queue->command_queue ? forja__opencl_queue_start_profile(queue) : FORJA_OK;
+}
+
+uint64_t forja_queue_profiled_count(const forja_queue *queue) {
+    return queue && queue->profile ? forja__profile_count(queue->profile) : 0;
+}
+
+forja_status forja_queue_read_profile(double *out, forja_queue *queue) {
+    if (!queue)
+        return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
+                           "forja_queue_read_profile: queue is NULL");
+    if (forja_queue_profiled_count(queue) == 0)
+        return FORJA_OK;
+    if (!out)
+        return forja__fail(FORJA_ERROR_INVALID_ARGUMENT, "forja_queue_read_profile: out is NULL");
+    FORJA__TRY(forja_queue_finish(queue));
+    return forja__profile_read(out, queue->profile, queue->device->info.name);
 }

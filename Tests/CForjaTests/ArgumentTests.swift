@@ -11,7 +11,8 @@ extension OperationTests {
             expectOK(call.run(bench.queue, bench.buffer, .none))
             expectOK(forja_queue_finish(bench.queue))
             #expect(counters(of: bench.queue).operations == 1)
-            #expect(counters(of: bench.queue).launches >= 1)
+            // On the host the calling thread may do without the pool.
+            #expect(choice.isHost || counters(of: bench.queue).launches >= 1)
         }
 
         @Test("may not be null", arguments: OperationCall.all)
