@@ -17,6 +17,7 @@ forja_status forja__fail(forja_status status, const char *format, ...);
 
 typedef struct forja__pool forja__pool;                   /// cpu/pool.c
 typedef struct forja__opencl_device forja__opencl_device; /// opencl/opencl.h
+typedef struct forja__profile forja__profile;             /// opencl/profile.c
 
 struct forja_device {
     forja_device_info info;
@@ -36,6 +37,7 @@ struct forja_queue {
     forja_device *device;
     void *command_queue;     /// OpenCL: the cl_command_queue; else NULL
     forja_buffer *workspace; /// grown by forja__queue_workspace; NULL at first
+    forja__profile *profile; /// OpenCL, once a profile was started; else NULL
     forja_queue_counters counters;
     uint64_t pool_runs_before; /// of the operation under way on the host: see forja__host_call_end
 };
@@ -157,3 +159,4 @@ FORJA__TWINS(sum, forja_sum_args);
 FORJA__TWINS(sum_squares, forja_sum_squares_args);
 FORJA__TWINS(gradient_norm, forja_gradient_norm_args);
 FORJA__TWINS(adamw, forja_adamw_args);
+FORJA__TWINS(multiply_add, forja_multiply_add_args);

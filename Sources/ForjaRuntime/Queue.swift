@@ -52,6 +52,21 @@ public final class Queue: @unchecked Sendable {
         }
     }
 
+    /// Keeps the device's own time of every kernel from here on, where it has one (OpenCL).
+    func startProfile() throws(ForjaError) {
+        try engineCheck(forja_queue_start_profile(handle))
+    }
+
+    /// Kernels kept since `startProfile`.
+    var profiledKernelCount: Int { Int(forja_queue_profiled_count(handle)) }
+
+    /// Seconds of each kept kernel, after everything queued is done.
+    func readProfile() throws(ForjaError) -> [Double] {
+        var seconds = [Double](repeating: 0, count: profiledKernelCount)
+        try engineCheck(forja_queue_read_profile(&seconds, handle))
+        return seconds
+    }
+
     func reserveWorkspace(byteCount: Int) throws(ForjaError) {
         try engineCheck(forja_queue_reserve_workspace(handle, UInt64(byteCount)))
     }

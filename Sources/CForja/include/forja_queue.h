@@ -40,6 +40,20 @@ typedef struct forja_queue_counters {
 /// All zero when `queue` is NULL. Call it from the thread that uses the queue.
 void forja_queue_get_counters(forja_queue_counters *out, const forja_queue *queue);
 
+/// Starts to keep what each kernel takes, in the device's own time, and forgets what was kept before. An
+/// OpenCL command queue is made anew with profiling on and stays so. On the host nothing is kept: an
+/// operation's time is that of its call.
+/// @return FORJA_OK; FORJA_ERROR_DEVICE when the driver refuses.
+forja_status forja_queue_start_profile(forja_queue *queue);
+
+/// Kernels kept since the profile was started; 0 without one.
+uint64_t forja_queue_profiled_count(const forja_queue *queue);
+
+/// Waits, then gives the seconds of each kept kernel, first to last.
+/// @param[out] out  Room for `forja_queue_profiled_count` numbers.
+/// @return FORJA_OK; FORJA_ERROR_OUT_OF_MEMORY when a kernel could not be kept; FORJA_ERROR_DEVICE.
+forja_status forja_queue_read_profile(double *out, forja_queue *queue);
+
 #ifdef __cplusplus
 }
 #endif

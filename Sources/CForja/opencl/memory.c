@@ -1,5 +1,6 @@
 // Buffers and command queues of an OpenCL device.
 #include "device.h"
+#include "profile.h"
 
 // CL_MEM_READ_WRITE alone: CPU runtimes then hold the one copy in host memory, and GPUs the one in
 // theirs.
@@ -54,16 +55,43 @@ forja_status forja__opencl_buffer_fill(forja_queue *queue, forja_buffer *buffer,
 }
 
 // The 1.2 call, deprecated since: 2.x and 3.0 drivers keep it and 1.2 drivers have no other.
-forja_status forja__opencl_queue_create(forja_queue *queue) {
+static forja_status create_queue(cl_command_queue *out, const forja_queue *queue,
+                                 cl_command_queue_properties properties) {
     cl_int code;
     const forja__opencl_device *opencl = queue->device->opencl;
-    queue->command_queue =
-        forja__opencl()->clCreateCommandQueue(opencl->context, opencl->id, 0, &code);
+    *out = forja__opencl()->clCreateCommandQueue(opencl->context, opencl->id, properties, &code);
     return check(code, "clCreateCommandQueue", queue);
+}
+
+forja_status forja__opencl_queue_create(forja_queue *queue) {
+    cl_command_queue made;
+    FORJA__TRY(create_queue(&made, queue, 0));
+    queue->command_queue = made;
+    return FORJA_OK;
+}
+
+forja_status forja__opencl_queue_start_profile(forja_queue *queue) {
+    if (queue->profile) {
+        forja__profile_forget(queue->profile);
+        return FORJA_OK;
+    }
+    cl_command_queue made;
+    FORJA__TRY(forja__opencl_queue_finish(queue));
+    FORJA__TRY(create_queue(&made, queue, CL_QUEUE_PROFILING_ENABLE));
+    queue->profile = forja__profile_create();
+    if (!queue->profile) {
+        forja__opencl()->clReleaseCommandQueue(made);
+        return forja__fail(FORJA_ERROR_OUT_OF_MEMORY,
+                           "no memory for a queue's profile; free memory on the machine");
+    }
+    forja__opencl()->clReleaseCommandQueue(queue->command_queue);
+    queue->command_queue = made;
+    return FORJA_OK;
 }
 
 void forja__opencl_queue_free(forja_queue *queue) {
     forja__opencl()->clFinish(queue->command_queue);
+    forja__profile_free(queue->profile);
     forja__opencl()->clReleaseCommandQueue(queue->command_queue);
 }
 

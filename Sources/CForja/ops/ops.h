@@ -13,6 +13,10 @@ forja_status forja__check_stride(uint64_t stride, uint64_t width, const char *op
 /// Neither NaN nor infinite.
 forja_status forja__check_finite(float value, const char *operation, const char *name);
 
+/// What `forja_matmul` refuses; `*out_is_empty`: there is nothing to compute.
+forja_status forja__check_matmul(bool *out_is_empty, const forja_queue *queue,
+                                 const forja_matmul_args *args);
+
 /// Counts the operation and calls the twin for the queue's device. OpenCL's launches are counted where they are
 /// enqueued. The host's are the pool's runs, started by this thread alone: one thread uses a queue at a time.
 #define FORJA__DISPATCH(name, queue, args)                                                         \
