@@ -2,7 +2,7 @@
 /// Sanitizers watch it on the host; Oclgrind watches it on its simulated device.
 ///
 ///     smoke host      1 thread and 3 threads; both must give the same bits
-///     smoke opencl    the first OpenCL device against the host
+///     smoke opencl    an OpenCL device against the host: FORJA_TEST_OPENCL_DEVICE, a number, or the first
 ///     smoke rows      as opencl, and a line for each operation and storage type: what became of its numbers
 ///     smoke operations    nothing: lists the operations
 ///     smoke fuzz host|opencl SECONDS SEED     damaged arguments: a status, never a crash
@@ -148,7 +148,8 @@ int main(int argc, char **argv) {
     }
     bench reference, subject;
     bench_open(&reference, 1, -1);
-    bench_open(&subject, 3, on_opencl ? 0 : -1);
+    const char *number = getenv("FORJA_TEST_OPENCL_DEVICE");
+    bench_open(&subject, 3, on_opencl ? (number ? strtol(number, NULL, 10) : 0) : -1);
     forja_device_info info;
     if (forja_device_get_info(&info, subject.device) == FORJA_OK)
         printf("device: %s (%s)\n", info.name, info.platform);
