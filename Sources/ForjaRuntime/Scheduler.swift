@@ -26,6 +26,7 @@ public final class Scheduler {
     private var arenas: [Buffer] = []
     private var isPrepared = false
     private let memoryFix: String
+    private var profile: StepProfile?
 
     /// - Parameter memoryFix: What a user can do when memory does not suffice for these graphs: the remedy that an
     ///   `.outOfMemory` error names.
@@ -73,8 +74,21 @@ public final class Scheduler {
     public var variantCalls: [VariantCall] {
         var seen: Set<[String]> = []
         return entries.flatMap { entry in
-            entry.graph.dispatches.compactMap { $0.variantCall(Self.unplaced(entry.graph)) }
+            entry.graph.dispatches.compactMap {
+                VariantCall($0.arguments(Self.unplaced(entry.graph)))
+            }
         }.filter { seen.insert([$0.operation, $0.shapeClass]).inserted }
+    }
+
+    /// The argument structs of every dispatch. A span that is there has a buffer, but not one to use.
+    var recordedArguments: [Any] {
+        entries.flatMap { entry in
+            let places = Array(
+                repeating: (buffer: OpaquePointer(bitPattern: 1), byteOffset: 0),
+                count: entry.graph.storages.count)
+            let binding = Binding(places: places, isFirstMicrostep: true)
+            return entry.graph.dispatches.map { $0.arguments(binding) }
+        }
     }
 
     /// Every variable the graphs name, each once.
@@ -151,7 +165,9 @@ public final class Scheduler {
         let instructions = isFirstMicrostep ? entry.first : entry.following
         let handle = queue.handle
         for index in instructions.indices {
-            let status = instructions[index](handle)
+            let status =
+                profile?.time(entry.graph.dispatches[index].name) { instructions[index](handle) }
+                ?? instructions[index](handle)
             do throws(ForjaError) {
                 try engineCheck(status)
             } catch {
@@ -160,6 +176,13 @@ public final class Scheduler {
                 throw named
             }
         }
+    }
+
+    /// Runs keep their times in the profile from here on; a profile started before ends.
+    public func startProfile() throws(ForjaError) -> StepProfile {
+        let started = try StepProfile(queue: queue)
+        profile = started
+        return started
     }
 
     private func withMemoryFix<Result>(
