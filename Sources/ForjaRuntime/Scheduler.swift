@@ -26,6 +26,7 @@ public final class Scheduler {
     private var arenas: [Buffer] = []
     private var isPrepared = false
     private let memoryFix: String
+    private var profile: StepProfile?
 
     /// - Parameter memoryFix: What a user can do when memory does not suffice for these graphs: the remedy that an
     ///   `.outOfMemory` error names.
@@ -164,7 +165,9 @@ public final class Scheduler {
         let instructions = isFirstMicrostep ? entry.first : entry.following
         let handle = queue.handle
         for index in instructions.indices {
-            let status = instructions[index](handle)
+            let status =
+                profile?.time(entry.graph.dispatches[index].name) { instructions[index](handle) }
+                ?? instructions[index](handle)
             do throws(ForjaError) {
                 try engineCheck(status)
             } catch {
@@ -173,6 +176,13 @@ public final class Scheduler {
                 throw named
             }
         }
+    }
+
+    /// Runs keep their times in the profile from here on; a profile started before ends.
+    public func startProfile() throws(ForjaError) -> StepProfile {
+        let started = try StepProfile(queue: queue)
+        profile = started
+        return started
     }
 
     private func withMemoryFix<Result>(

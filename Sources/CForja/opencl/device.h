@@ -90,6 +90,7 @@ forja_status forja__opencl_buffer_fill(forja_queue *queue, forja_buffer *buffer,
 forja_status forja__opencl_queue_create(forja_queue *queue);
 void forja__opencl_queue_free(forja_queue *queue);
 forja_status forja__opencl_queue_finish(forja_queue *queue);
+forja_status forja__opencl_queue_start_profile(forja_queue *queue);
 
 /// "CL_OUT_OF_RESOURCES" for -5; "unknown code" for what OpenCL 1.2 does not list.
 const char *forja__opencl_code_name(cl_int code);
