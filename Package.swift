@@ -12,7 +12,7 @@ let package = Package(
             name: "Forja",
             targets: [
                 "ForjaCore", "ForjaRuntime", "ForjaNN", "ForjaParallel", "ForjaFormats",
-                "ForjaData", "ForjaModels", "ForjaTraining",
+                "ForjaData", "ForjaModels", "ForjaTraining", "ForjaObjectives", "ForjaVerifiers",
             ]),
         // For Benchmarks/, a package of its own.
         .library(name: "CForja", targets: ["CForja"]),
@@ -48,6 +48,9 @@ let package = Package(
             swiftSettings: swiftSettings),
         .target(name: "ForjaData", dependencies: ["ForjaFormats"], swiftSettings: swiftSettings),
         .target(
+            name: "ForjaObjectives", dependencies: ["ForjaCore"], swiftSettings: swiftSettings),
+        .target(name: "ForjaVerifiers", dependencies: ["ForjaCore"], swiftSettings: swiftSettings),
+        .target(
             name: "ForjaModels", dependencies: ["ForjaNN", "ForjaParallel", "ForjaFormats"],
             swiftSettings: swiftSettings),
         .target(
@@ -57,7 +60,7 @@ let package = Package(
         .executableTarget(
             name: "forja",
             dependencies: [
-                "ForjaTraining",
+                "ForjaTraining", "ForjaVerifiers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
@@ -79,6 +82,12 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ForjaDataTests", dependencies: ["ForjaData"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaObjectivesTests", dependencies: ["ForjaObjectives"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaVerifiersTests", dependencies: ["ForjaVerifiers"],
+            swiftSettings: swiftSettings),
         .testTarget(
             name: "ForjaRuntimeTests", dependencies: ["ForjaRuntime", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
