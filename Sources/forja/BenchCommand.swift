@@ -220,7 +220,8 @@ struct BenchStepCommand: ParsableCommand {
         Console.result(
             String(
                 format: "%.0f tokens/s  %.1f GFLOP/s  MFU %@  peak %.0f MB (engine %.0f MB)  "
-                    + "%d launches, %d syncs  overhead %.1f %%", report.tokensPerSecond, flops / 1e9,
+                    + "%d launches, %d syncs  overhead %.1f %%", report.tokensPerSecond,
+                flops / 1e9,
                 report.mfu.map { String(format: "%.0f %% of %.1f GFLOP/s", $0 * 100, peak! / 1e9) }
                     ?? "n/a", Double(report.peakBytes) / 1e6, Double(report.engineBytes) / 1e6,
                 counts.launches, counts.hostSyncs, report.overheadFraction * 100))
