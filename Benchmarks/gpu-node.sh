@@ -321,7 +321,7 @@ kernels() { # SHAPE DTYPE
         row "| --- | --- | --- | --- |"
         tr -d '\n' <"$work/$name.json" | sed 's/},/}\n/g' | while read -r line; do
             printf '%s' "$line" >"$work/line"
-            [ -z "$(field "$work/line" op)" ] || row "| $(field "$work/line" op) | $(field "$work/line" shape) |" \
+            [ -z "$(field "$work/line" ms)" ] || row "| $(field "$work/line" op) | $(field "$work/line" shape) |" \
                 "$(field "$work/line" variant) | $(rounded "$(field "$work/line" ms)" %.3f) |"
         done
         echo "$1, $2: measured without a peer"
