@@ -42,6 +42,11 @@ struct forja_queue {
     uint64_t pool_runs_before; /// of the operation under way on the host: see forja__host_call_end
 };
 
+struct forja_event {
+    forja_device *device;
+    void *opencl_event; /// OpenCL: the cl_event; else NULL
+};
+
 static inline bool forja__is_host(const forja_queue *queue) {
     return queue->device->info.kind == FORJA_DEVICE_HOST;
 }

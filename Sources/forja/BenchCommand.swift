@@ -3,6 +3,7 @@ import ForjaCore
 import ForjaData
 import ForjaModels
 import ForjaNN
+import ForjaParallel
 import ForjaRuntime
 import ForjaTraining
 import Foundation
@@ -10,7 +11,9 @@ import Foundation
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures speed on this machine.",
-        subcommands: [BenchKernelsCommand.self, BenchStepCommand.self])
+        subcommands: [
+            BenchKernelsCommand.self, BenchStepCommand.self, BenchCollectivesCommand.self,
+        ])
 }
 
 /// Model shapes that benchmarks share, with the batch each is measured at.
@@ -44,7 +47,8 @@ enum BenchShape: String, ExpressibleByArgument, CaseIterable {
 
     /// The training step that benchmarks measure and tune for.
     func engine(
-        dtype: ComputeType, batch: Int? = nil, queue: Queue
+        dtype: ComputeType, batch: Int? = nil, queue: Queue, rank: MeshRank = .single,
+        overlaps: Bool = true
     ) throws(ForjaError) -> TrainingEngine {
         let length = configuration.contextLength
         return try TrainingEngine(
@@ -52,7 +56,7 @@ enum BenchShape: String, ExpressibleByArgument, CaseIterable {
             shape: StepShape(sequences: batch ?? self.batch, sequenceLength: length),
             optimizer: AdamWSettings(
                 beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, decaysOnlyMatrices: true),
-            validates: false, queue: queue,
+            validates: false, queue: queue, rank: rank, overlapsReduction: overlaps,
             memoryFix: "lower --batch or choose a smaller --shape")
     }
 }

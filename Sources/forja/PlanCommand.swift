@@ -1,6 +1,7 @@
 import ArgumentParser
 import ForjaCore
 import ForjaModels
+import ForjaParallel
 import ForjaRuntime
 import ForjaTraining
 import Foundation
@@ -90,7 +91,9 @@ struct PlanCommand: ParsableCommand {
             configuration, computeType: recipe.computeType, positions: recipe.sequenceLength)
         let shape = try TrainingData.stepShape(for: recipe, observer: ConsoleObserver())
         let engine = try TrainingEngine(
-            model: model, shape: shape, optimizer: recipe.optimizer, queue: queue)
+            model: model, shape: shape, optimizer: recipe.optimizer, queue: queue,
+            rank: recipe.mesh.rankCount == 1 ? .single : MeshRank(planning: recipe.mesh),
+            shardsState: recipe.shardsOptimizerState)
         // A prompt has at most as many tokens as bytes.
         let samplingBytes = try recipe.samplePrompt.map {
             try Generator(
@@ -110,10 +113,12 @@ struct PlanCommand: ParsableCommand {
         let engineBytes = engine.plannedByteCount + (samplingBytes ?? 0)
         let peak = engineBytes + process.bytes
         let report = Report(
-            parameters: configuration.parameterCount, tokensPerStep: engine.shape.tokensPerStep,
+            parameters: configuration.parameterCount,
+            tokensPerStep: engine.shape.tokensPerStep * recipe.dataParallel,
             flopsPerStep: configuration.trainingFlopsPerToken(
-                sequenceLength: recipe.sequenceLength) * Double(engine.shape.tokensPerStep),
-            dispatchedFlopsPerStep: engine.dispatchedFlopsPerStep,
+                sequenceLength: recipe.sequenceLength)
+                * Double(engine.shape.tokensPerStep * recipe.dataParallel),
+            dispatchedFlopsPerStep: engine.dispatchedFlopsPerStep * Double(recipe.dataParallel),
             peakBytes: peak, compilingPeakBytes: peak + process.compilerBytes,
             processBytes: process.bytes, compilerBytes: process.compilerBytes,
             engineBytes: engineBytes,
@@ -123,14 +128,15 @@ struct PlanCommand: ParsableCommand {
             }, optimizerBytes: parameterBytes(states),
             activationBytes: engine.scheduler.arenaByteCount,
             workspaceBytes: engine.scheduler.workspaceByteCount,
-            samplingBytes: samplingBytes ?? 0, communicationBytesPerStep: 0,
+            samplingBytes: samplingBytes ?? 0,
+            communicationBytesPerStep: engine.sentByteCountPerStep,
             deviceMemoryBytes: device.memoryBytes,
             fits: engineBytes <= device.memoryBytes)
         if json {
             try Console.json(report)
             return
         }
-        let rows: [(String, String)] = [
+        var rows: [(String, String)] = [
             ("parameters", "\(report.parameters)"),
             ("tokens per step", "\(report.tokensPerStep)"),
             ("FLOPs per step", String(format: "%.3e", report.flopsPerStep)),
@@ -147,6 +153,10 @@ struct PlanCommand: ParsableCommand {
             ("device memory", megabytes(report.deviceMemoryBytes)),
             ("fits", report.fits ? "yes" : "no"),
         ]
+        if recipe.mesh.rankCount > 1 {
+            rows.append(("memory is that of", "one rank of \(recipe.mesh.description)"))
+            rows.append(("sent by it in a step", megabytes(report.communicationBytesPerStep)))
+        }
         for (name, value) in rows {
             Console.result(name.padding(toLength: 28, withPad: " ", startingAt: 0) + value)
         }
