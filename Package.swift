@@ -12,8 +12,11 @@ let package = Package(
             name: "Forja",
             targets: [
                 "ForjaCore", "ForjaRuntime", "ForjaNN", "ForjaParallel", "ForjaFormats",
-                "ForjaData", "ForjaModels", "ForjaTraining",
+                "ForjaData", "ForjaModels", "ForjaTraining", "ForjaObjectives", "ForjaVerifiers",
             ]),
+        // For Benchmarks/, a package of its own.
+        .library(name: "CForja", targets: ["CForja"]),
+        .library(name: "CAllocationCount", targets: ["CAllocationCount"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -45,6 +48,9 @@ let package = Package(
             swiftSettings: swiftSettings),
         .target(name: "ForjaData", dependencies: ["ForjaFormats"], swiftSettings: swiftSettings),
         .target(
+            name: "ForjaObjectives", dependencies: ["ForjaCore"], swiftSettings: swiftSettings),
+        .target(name: "ForjaVerifiers", dependencies: ["ForjaCore"], swiftSettings: swiftSettings),
+        .target(
             name: "ForjaModels", dependencies: ["ForjaNN", "ForjaParallel", "ForjaFormats"],
             swiftSettings: swiftSettings),
         .target(
@@ -54,7 +60,7 @@ let package = Package(
         .executableTarget(
             name: "forja",
             dependencies: [
-                "ForjaTraining",
+                "ForjaTraining", "ForjaVerifiers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
@@ -63,6 +69,10 @@ let package = Package(
         .target(
             name: "ForjaTestSupport", dependencies: ["ForjaRuntime"], path: "Tests/Support",
             swiftSettings: swiftSettings),
+        // Takes the place of malloc in the program it is linked into, to count calls.
+        .target(
+            name: "CAllocationCount", path: "Tests/AllocationCount",
+            cSettings: [.treatAllWarnings(as: .error)]),
         .testTarget(
             name: "CForjaTests", dependencies: ["CForja"], swiftSettings: swiftSettings),
         .testTarget(
@@ -72,6 +82,12 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ForjaDataTests", dependencies: ["ForjaData"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaObjectivesTests", dependencies: ["ForjaObjectives"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaVerifiersTests", dependencies: ["ForjaVerifiers"],
+            swiftSettings: swiftSettings),
         .testTarget(
             name: "ForjaRuntimeTests", dependencies: ["ForjaRuntime", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
@@ -85,7 +101,8 @@ let package = Package(
             name: "ForjaModelsTests", dependencies: ["ForjaModels", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "ForjaTrainingTests", dependencies: ["ForjaTraining", "ForjaTestSupport"],
+            name: "ForjaTrainingTests",
+            dependencies: ["ForjaTraining", "ForjaTestSupport", "CAllocationCount"],
             swiftSettings: swiftSettings),
         // Drives the built binary; the dependency makes sure there is one.
         .testTarget(

@@ -29,6 +29,10 @@
 #define VECTORS 1
 #endif
 
+// A vector in private memory at any address of its elements. PoCL 3.1 cuts vstore16 into stores of four.
+typedef float16 float16_in_memory __attribute__((aligned(4)));
+INLINE void store16(float16 x, uint i, float *to) { ((float16_in_memory *)to)[i] = x; }
+
 // 2^x; results below 2^-126 become 0. The polynomial is that of cpu/vector_math.h.
 INLINE float16 exp2_flush(float16 x) {
     x = select(x, (float16)(-127.0f), x < -127.0f);
@@ -52,10 +56,10 @@ INLINE void load_tile(float *to, __global const storage_t *from, ulong stride, u
         if (i < rows) {
 #ifndef STORAGE_BF16
             for (; d + 16 <= HEAD_DIM; d += 16)
-                vstore16(vload16(0, from + d) * factor, 0, to + d);
+                store16(vload16(0, from + d) * factor, 0, to + d);
 #else
             for (; d + 16 <= HEAD_DIM; d += 16)
-                vstore16(as_float16(convert_uint16(vload16(0, from + d)) << 16) * factor, 0,
+                store16(as_float16(convert_uint16(vload16(0, from + d)) << 16) * factor, 0,
                          to + d);
 #endif
             for (; d < HEAD_DIM; d++)
@@ -68,7 +72,7 @@ INLINE void load_tile(float *to, __global const storage_t *from, ulong stride, u
 
 INLINE void clear(float *to, uint count) {
     for (uint i = 0; i < count; i += 16)
-        vstore16((float16)0.0f, 0, to + i);
+        store16((float16)0.0f, 0, to + i);
 }
 
 INLINE void store_row(__global storage_t *to, const float *from, float factor) {
@@ -109,7 +113,7 @@ INLINE void product_tile(float *c, uint c_row, const float *a, uint a_row, uint 
     for (int i = 0; i < ROWS; i++)
 #pragma unroll
         for (int j = 0; j < vectors; j++)
-            vstore16(sum[i][j], j, c + i * c_row);
+            store16(sum[i][j], j, c + i * c_row);
 }
 
 // As above for any multiple of 16 columns.
@@ -160,7 +164,7 @@ INLINE void softmax_tile(float *score, uint keys, int first_key, const visibilit
             for (uint j = 0; j < keys; j++) {
                 const int16 key = (int16)(first_key + (int)j);
                 const float16 s = vload16(0, score + j * TILE + m);
-                vstore16(select((float16)MASKED, s, (key >= first) & (key <= last)), 0,
+                store16(select((float16)MASKED, s, (key >= first) & (key <= last)), 0,
                          score + j * TILE + m);
             }
         }
@@ -173,11 +177,11 @@ INLINE void softmax_tile(float *score, uint keys, int first_key, const visibilit
         for (uint j = 0; j < keys; j++) {
             const float16 p = exp2_flush(vload16(0, score + j * TILE + m) - high);
             total += p;
-            vstore16(p, 0, score + j * TILE + m);
+            store16(p, 0, score + j * TILE + m);
         }
-        vstore16(shrink, 0, factor + m);
-        vstore16(high, 0, maximum + m);
-        vstore16(total, 0, sum + m);
+        store16(shrink, 0, factor + m);
+        store16(high, 0, maximum + m);
+        store16(total, 0, sum + m);
     }
 }
 
@@ -225,7 +229,7 @@ __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_for
         for (uint m = 0; m < TILE; m++)
             if (factor[m] != 1.0f)
                 for (uint d = 0; d < PADDED; d += 16)
-                    vstore16(vload16(0, acc + m * PADDED + d) * factor[m], 0, acc + m * PADDED + d);
+                    store16(vload16(0, acc + m * PADDED + d) * factor[m], 0, acc + m * PADDED + d);
         for (uint m = 0; m < rows; m += ROWS) {
             const long depth = min((long)m + ROWS - diagonal, (long)keys);
             if (depth > 0)
@@ -293,7 +297,7 @@ forja_attention_dq_cpu(__global const storage_t *q, ulong q_at, __global const s
                 const int16 key_index = (int16)((int)j0 + (int)j);
                 const float16 p = exp2_flush(vload16(0, score + j * TILE + m) - shift);
                 const float16 ds = p * (vload16(0, gradient + j * TILE + m) - mean);
-                vstore16(select((float16)0.0f, ds, (key_index >= first) & (key_index <= last)), 0,
+                store16(select((float16)0.0f, ds, (key_index >= first) & (key_index <= last)), 0,
                          gradient + j * TILE + m);
             }
         }
@@ -366,8 +370,8 @@ __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_dkv
                         p = select((float16)0.0f, p, visible);
                         ds = select((float16)0.0f, ds, visible);
                     }
-                    vstore16(p, 0, score + m * TILE + j);
-                    vstore16(ds, 0, gradient + m * TILE + j);
+                    store16(p, 0, score + m * TILE + j);
+                    store16(ds, 0, gradient + m * TILE + j);
                 }
             }
             for (uint j = 0; j < keys; j += ROWS) {

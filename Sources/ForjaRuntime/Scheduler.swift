@@ -74,8 +74,21 @@ public final class Scheduler {
     public var variantCalls: [VariantCall] {
         var seen: Set<[String]> = []
         return entries.flatMap { entry in
-            entry.graph.dispatches.compactMap { $0.variantCall(Self.unplaced(entry.graph)) }
+            entry.graph.dispatches.compactMap {
+                VariantCall($0.arguments(Self.unplaced(entry.graph)))
+            }
         }.filter { seen.insert([$0.operation, $0.shapeClass]).inserted }
+    }
+
+    /// The argument structs of every dispatch. A span that is there has a buffer, but not one to use.
+    var recordedArguments: [Any] {
+        entries.flatMap { entry in
+            let places = Array(
+                repeating: (buffer: OpaquePointer(bitPattern: 1), byteOffset: 0),
+                count: entry.graph.storages.count)
+            let binding = Binding(places: places, isFirstMicrostep: true)
+            return entry.graph.dispatches.map { $0.arguments(binding) }
+        }
     }
 
     /// Every variable the graphs name, each once.

@@ -35,8 +35,8 @@ public final class StepGraph {
         /// Depends on whether the microstep is the step's first.
         package let dependsOnMicrostep: Bool
         let workspaceByteCount: (Binding, Device) -> Int
-        /// The call, where its operation has variants.
-        let variantCall: (Binding) -> VariantCall?
+        /// The engine's argument struct.
+        let arguments: (Binding) -> Any
         let prepare: (Binding) -> Instruction
     }
 
@@ -133,7 +133,7 @@ public final class StepGraph {
                         Int(clamping: workspace(device.handle, $0))
                     }
                 },
-                variantCall: { VariantCall(arguments($0.substituting(map))) },
+                arguments: { arguments($0.substituting(map)) },
                 prepare: { binding in
                     let values = arguments(binding.substituting(map))
                     return { queue in withUnsafePointer(to: values) { function(queue, $0) } }
@@ -233,7 +233,7 @@ public final class StepGraph {
                     workspaceByteCount: { binding, device in
                         dispatch.workspaceByteCount(binding.substituting(map), device)
                     },
-                    variantCall: { dispatch.variantCall($0.substituting(map)) },
+                    arguments: { dispatch.arguments($0.substituting(map)) },
                     prepare: { dispatch.prepare($0.substituting(map)) }))
         }
     }

@@ -10,7 +10,7 @@ import Foundation
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures speed on this machine.",
-        subcommands: [BenchStepCommand.self])
+        subcommands: [BenchKernelsCommand.self, BenchStepCommand.self])
 }
 
 /// Model shapes that benchmarks share, with the batch each is measured at.
@@ -40,6 +40,20 @@ enum BenchShape: String, ExpressibleByArgument, CaseIterable {
         case .medium: 4
         case .smollm: 1
         }
+    }
+
+    /// The training step that benchmarks measure and tune for.
+    func engine(
+        dtype: ComputeType, batch: Int? = nil, queue: Queue
+    ) throws(ForjaError) -> TrainingEngine {
+        let length = configuration.contextLength
+        return try TrainingEngine(
+            model: LlamaModel(configuration, computeType: dtype.dtype, positions: length),
+            shape: StepShape(sequences: batch ?? self.batch, sequenceLength: length),
+            optimizer: AdamWSettings(
+                beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, decaysOnlyMatrices: true),
+            validates: false, queue: queue,
+            memoryFix: "lower --batch or choose a smaller --shape")
     }
 }
 
@@ -101,6 +115,10 @@ struct BenchStepCommand: ParsableCommand {
         let engineBytes: Int
         let secondsPerStep: [Double]
         let launchesPerStep: Int
+        let operationsPerStep: Int
+        let hostSyncsPerStep: Int
+        let bytesToDevicePerStep: Int
+        let bytesFromDevicePerStep: Int
         /// Share of a profiled step in which no kernel ran.
         let overheadFraction: Double
         let operations: [Operation]?
@@ -108,7 +126,7 @@ struct BenchStepCommand: ParsableCommand {
         /// All dispatches of one name in a step.
         struct Operation: Encodable {
             let name: String
-            let launches: Int
+            let count: Int
             let seconds: Double
         }
 
@@ -121,6 +139,10 @@ struct BenchStepCommand: ParsableCommand {
             case engineBytes = "engine_bytes"
             case secondsPerStep = "seconds_per_step"
             case launchesPerStep = "launches_per_step"
+            case operationsPerStep = "operations_per_step"
+            case hostSyncsPerStep = "host_syncs_per_step"
+            case bytesToDevicePerStep = "bytes_to_device_per_step"
+            case bytesFromDevicePerStep = "bytes_from_device_per_step"
             case overheadFraction = "overhead_fraction"
         }
     }
@@ -131,15 +153,9 @@ struct BenchStepCommand: ParsableCommand {
         let sequences = batch ?? shape.batch
         let length = configuration.contextLength
         let peak = try queue.device.measuredPeak()
-        let model = LlamaModel(configuration, computeType: dtype.dtype, positions: length)
-        let engine = try TrainingEngine(
-            model: model, shape: StepShape(sequences: sequences, sequenceLength: length),
-            optimizer: AdamWSettings(
-                beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, decaysOnlyMatrices: true),
-            validates: false, queue: queue,
-            memoryFix: "lower --batch or choose a smaller --shape")
+        let engine = try shape.engine(dtype: dtype, batch: sequences, queue: queue)
         try engine.prepare()
-        try model.initialize(seed: 0, on: queue)
+        try engine.model.initialize(seed: 0, on: queue)
         let tokens = engine.shape.tokensPerStep
         let random = CounterRandom(seed: 0, purpose: .data)
         let draw = { (stream: UInt64) in
@@ -151,7 +167,7 @@ struct BenchStepCommand: ParsableCommand {
         }
         let microbatch = Batch(tokens: draw(0), labels: draw(1))
         var seconds: [Double] = []
-        var launches = 0
+        var counts = queue.counters
         /// Seconds of a step.
         func run(_ number: Int) throws -> Double {
             let start = DispatchTime.now().uptimeNanoseconds
@@ -164,10 +180,10 @@ struct BenchStepCommand: ParsableCommand {
             return Double(end - start) * 1e-9
         }
         for number in 1...(steps + 2) {
-            let before = queue.launchCount
+            let before = queue.counters
             let elapsed = try run(number)
             if number > 2 { seconds.append(elapsed) }
-            launches = queue.launchCount - before
+            counts = queue.counters - before
         }
         let profile = try engine.scheduler.startProfile()
         let profiledSteps = 3
@@ -184,12 +200,14 @@ struct BenchStepCommand: ParsableCommand {
             peakFlopsPerSecond: peak, mfu: peak.map { flops / $0 },
             peakBytes: ResidentMemory.peak(with: device),
             engineBytes: device.peakAllocatedBytes, secondsPerStep: seconds,
-            launchesPerStep: launches,
+            launchesPerStep: counts.launches, operationsPerStep: counts.operations,
+            hostSyncsPerStep: counts.hostSyncs, bytesToDevicePerStep: counts.bytesToDevice,
+            bytesFromDevicePerStep: counts.bytesFromDevice,
             overheadFraction: 1 - profiledRows.reduce(0) { $0 + $1.seconds } / profiledSeconds,
             operations: self.profile
                 ? profiledRows.map {
                     Report.Operation(
-                        name: $0.name, launches: $0.dispatchCount / profiledSteps,
+                        name: $0.name, count: $0.dispatchCount / profiledSteps,
                         seconds: $0.seconds / Double(profiledSteps))
                 } : nil)
         if json {
@@ -202,15 +220,16 @@ struct BenchStepCommand: ParsableCommand {
         Console.result(
             String(
                 format: "%.0f tokens/s  %.1f GFLOP/s  MFU %@  peak %.0f MB (engine %.0f MB)  "
-                    + "%d launches  overhead %.1f %%", report.tokensPerSecond, flops / 1e9,
+                    + "%d launches, %d syncs  overhead %.1f %%", report.tokensPerSecond,
+                flops / 1e9,
                 report.mfu.map { String(format: "%.0f %% of %.1f GFLOP/s", $0 * 100, peak! / 1e9) }
                     ?? "n/a", Double(report.peakBytes) / 1e6, Double(report.engineBytes) / 1e6,
-                launches, report.overheadFraction * 100))
+                counts.launches, counts.hostSyncs, report.overheadFraction * 100))
         for operation in report.operations ?? [] {
             Console.result(
                 String(
                     format: "%9.3f ms  %5.1f %%  %4d  ", operation.seconds * 1e3,
-                    operation.seconds / median * 100, operation.launches) + operation.name)
+                    operation.seconds / median * 100, operation.count) + operation.name)
         }
     }
 }

@@ -37,6 +37,7 @@ static forja_status launch(forja_queue *queue, cl_kernel kernel, const char *ker
                  kernel_name, items, local ? "work-group given" : "work-group free");
         return fail_launch(code, call, queue);
     }
+    queue->counters.launches++;
     if (queue->profile)
         forja__profile_keep(queue->profile, event);
     return FORJA_OK;

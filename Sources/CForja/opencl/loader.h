@@ -14,7 +14,8 @@
     X(clEnqueueFillBuffer)                                                                      \
     X(clCreateProgramWithSource) X(clCreateProgramWithBinary) X(clBuildProgram)                 \
     X(clGetProgramInfo) X(clGetProgramBuildInfo) X(clReleaseProgram)                            \
-    X(clCreateKernel) X(clReleaseKernel) X(clSetKernelArg) X(clEnqueueNDRangeKernel)  \
+    X(clCreateKernel) X(clReleaseKernel) X(clSetKernelArg) X(clEnqueueNDRangeKernel)            \
+    X(clGetKernelWorkGroupInfo) /* Benchmarks/probes asks it */                                 \
     X(clGetEventProfilingInfo) X(clReleaseEvent)
 // clang-format on
 

@@ -24,6 +24,7 @@ static forja_status check(cl_int code, const char *call, const forja_queue *queu
 
 forja_status forja__opencl_buffer_write(forja_queue *queue, forja_buffer *buffer, uint64_t offset,
                                         const void *source, uint64_t size) {
+    queue->counters.host_syncs++;
     cl_int code = forja__opencl()->clEnqueueWriteBuffer(
         queue->command_queue, buffer->memory, CL_TRUE, offset, size, source, 0, NULL, NULL);
     return check(code, "clEnqueueWriteBuffer", queue);
@@ -31,6 +32,7 @@ forja_status forja__opencl_buffer_write(forja_queue *queue, forja_buffer *buffer
 
 forja_status forja__opencl_buffer_read(forja_queue *queue, void *destination,
                                        const forja_buffer *buffer, uint64_t offset, uint64_t size) {
+    queue->counters.host_syncs++;
     cl_int code = forja__opencl()->clEnqueueReadBuffer(
         queue->command_queue, buffer->memory, CL_TRUE, offset, size, destination, 0, NULL, NULL);
     return check(code, "clEnqueueReadBuffer", queue);
@@ -94,5 +96,6 @@ void forja__opencl_queue_free(forja_queue *queue) {
 }
 
 forja_status forja__opencl_queue_finish(forja_queue *queue) {
+    queue->counters.host_syncs++;
     return check(forja__opencl()->clFinish(queue->command_queue), "clFinish", queue);
 }
