@@ -1,0 +1,50 @@
+// Who may be inside MPI, and what a wait does meanwhile.
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "library.h"
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+atomic_bool forja__mpi_is_cancelled;
+size_t forja__mpi_piece_bytes = (size_t)1 << 30;
+
+void forja__mpi_lock(void) {
+    pthread_mutex_lock(&mutex);
+}
+
+void forja__mpi_unlock(void) {
+    pthread_mutex_unlock(&mutex);
+}
+
+// MPI moves data only while it is called, so a wait looks often at first; computing threads need the core more than a wait
+// that lasts, so it then sleeps, longer and longer.
+void forja__mpi_pause(forja__mpi_patience *patience) {
+    enum { YIELDING_LOOKS = 200, SHORTEST_NS = 20000, LONGEST_NS = 200000 };
+    if (patience->looks++ < YIELDING_LOOKS) {
+        sched_yield();
+        return;
+    }
+    unsigned sleeps = patience->looks - YIELDING_LOOKS;
+    long nanoseconds = SHORTEST_NS * (1 + (long)(sleeps / 16));
+    struct timespec time = {.tv_nsec = nanoseconds < LONGEST_NS ? nanoseconds : LONGEST_NS};
+    nanosleep(&time, NULL);
+}
+
+void forja_mpi_cancel(void) {
+    atomic_store_explicit(&forja__mpi_is_cancelled, true, memory_order_relaxed);
+}
+
+void forja_mpi_abort(int exit_code) {
+    forja_mpi_cancel();
+    const forja__mpi_abi *abi = forja__mpi_started();
+    // A thread that stays inside MPI for a second is stuck there. A process that ends without MPI_Finalize makes the
+    // launcher end the others too.
+    struct timespec deadline;
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += 1;
+    if (abi && pthread_mutex_timedlock(&mutex, &deadline) == 0)
+        abi->abort(exit_code);
+    _exit(exit_code);
+}
