@@ -38,7 +38,7 @@ let package = Package(
             swiftSettings: swiftSettings),
         .target(name: "ForjaNN", dependencies: ["ForjaRuntime"], swiftSettings: swiftSettings),
         .target(
-            name: "ForjaParallel", dependencies: ["ForjaCore"], swiftSettings: swiftSettings),
+            name: "ForjaParallel", dependencies: ["ForjaRuntime"], swiftSettings: swiftSettings),
         .target(
             name: "ForjaFormats",
             dependencies: ["ForjaCore", .product(name: "Crypto", package: "swift-crypto")],

@@ -25,6 +25,8 @@ public struct ForjaError: Error, Sendable {
         case notFinite
         /// A signal asked the work to stop; state was saved.
         case interrupted
+        /// Another rank of the mesh failed, hangs, or does not do the same.
+        case rankFailed
     }
 
     public var code: Code

@@ -45,13 +45,6 @@ extension LlamaModel {
     }
 }
 
-/// Upper half of a float32, rounded to nearest even; NaN stays NaN.
-package func bfloat16Bits(_ value: Float) -> UInt16 {
-    let bits = value.bitPattern
-    if value.isNaN { return UInt16(truncatingIfNeeded: bits >> 16) | 0x40 }
-    return UInt16(truncatingIfNeeded: (bits &+ 0x7fff &+ ((bits >> 16) & 1)) >> 16)
-}
-
 /// Normal numbers by the Box-Muller transform, two from each counter value.
 func normalValues(count: Int, standardDeviation: Float, random: CounterRandom) -> [Float] {
     [Float](unsafeUninitializedCapacity: count) { buffer, initialized in

@@ -1,0 +1,49 @@
+import ForjaCore
+import ForjaRuntime
+
+/// One rank of a mesh with its groups: what a training engine needs to know of parallelism.
+///
+/// Each group belongs to one thread. `world` and `tensor` are the rank's own thread's; `data` goes with the thread that
+/// reduces gradients while the backward pass still runs.
+public final class MeshRank: Sendable {
+    public let mesh: Mesh
+    /// Every rank of the mesh.
+    public let world: Collectives
+    /// The ranks with the same part of the model.
+    public let data: Collectives
+    /// The ranks that hold one model together.
+    public let tensor: Collectives
+
+    /// Splits the group of all ranks. Every rank calls it at once.
+    ///
+    /// - Throws: `.invalidInput` when `world` has another number of ranks than the mesh.
+    public init(mesh: Mesh, world: any Communicator) throws(ForjaError) {
+        guard world.rankCount == mesh.rankCount else {
+            throw ForjaError(
+                .invalidInput,
+                "the mesh is \(mesh.description), \(mesh.rankCount) ranks, and there are "
+                    + "\(world.rankCount)",
+                fix: "start \(mesh.rankCount) ranks, or set parallel.data and parallel.tensor so "
+                    + "that their product is \(world.rankCount)")
+        }
+        self.mesh = mesh
+        self.world = Collectives(world)
+        data = Collectives(try world.split(color: mesh.tensorIndex(of: world.rank)))
+        tensor = Collectives(try world.split(color: mesh.dataIndex(of: world.rank)))
+    }
+
+    /// The only rank of a run on one device.
+    public static let single = MeshRank()
+
+    private init() {
+        mesh = Mesh(data: 1, tensor: 1)
+        world = Collectives()
+        data = Collectives()
+        tensor = Collectives()
+    }
+
+    public var rank: Int { world.rank }
+    /// Rank 0 alone prints and writes what a run has once.
+    public var isFirst: Bool { rank == 0 }
+    public var progress: RankProgress { world.progress }
+}
