@@ -35,10 +35,11 @@ test_mpi() { # LAUNCHER LIBRARY OTHER_LIBRARY
     for ranks in 1 2 4; do
         expect 0 "^$ranks ranks .*: 0 failures" "$mpirun" -n $ranks "$work/exchanges" "$library" $ranks
     done
-    # Another length than the receiver's: an error. A wait given up by a watchdog, and a rank killed: an end.
+    # Another length than the receiver's: an error. A wait given up, a rank that stays away or is killed: an end.
     expect 0 "sent 3 bytes where member 1 expected 4" "$mpirun" -n 3 "$work/exchanges" "$library" 3 short
     expect 0 "runcated" "$mpirun" -n 3 "$work/exchanges" "$library" 3 long
     expect 42 "" "$mpirun" -n 3 "$work/exchanges" "$library" 3 cancel
+    expect 42 "" "$mpirun" -n 3 "$work/exchanges" "$library" 3 absent
     expect any "" "$mpirun" -n 3 "$work/exchanges" "$library" 3 kill
     expect any "cannot open shared object" "$mpirun" -n 2 "$work/exchanges" libabsent.so 2
     expect any "has no MPI_Get_library_version" "$mpirun" -n 2 "$work/exchanges" libm.so.6 2

@@ -65,7 +65,7 @@ void forja_mpi_group_free(forja_mpi_group *group) {
         abi->free(group);
     free(group->requests);
     free(group->statuses);
-    free(group->lengths);
+    free(group->messages);
     free(group);
 }
 
@@ -103,6 +103,34 @@ forja_mpi_status forja_mpi_broadcast(forja_mpi_group *group, int root, void *byt
 }
 
 forja_mpi_status forja_mpi_barrier(forja_mpi_group *group) {
-    const forja__mpi_abi *abi = forja__mpi_started();
-    return abi ? abi->barrier(group) : not_started();
+    // One byte from every member to every member: a timeout then knows who is absent.
+    static const char note = 0;
+    size_t size = (size_t)group->size;
+    const void **sends = calloc(size, sizeof *sends);
+    void **receives = calloc(size, sizeof *receives);
+    size_t *bytes = calloc(size, sizeof *bytes);
+    char *received = calloc(size, 1);
+    forja_mpi_status status = FORJA_MPI_ERROR_OUT_OF_MEMORY;
+    if (sends && receives && bytes && received) {
+        for (size_t member = 0; member < size; member++) {
+            sends[member] = &note;
+            receives[member] = &received[member];
+            bytes[member] = 1;
+        }
+        status = forja_mpi_exchange(group, sends, bytes, receives, bytes);
+    } else {
+        forja__mpi_fail(status, "no memory for a barrier of %zu ranks", size);
+    }
+    free(sends);
+    free(receives);
+    free(bytes);
+    free(received);
+    return status;
+}
+
+bool forja_mpi_group_is_absent(const forja_mpi_group *group, int member) {
+    for (size_t i = 0; i < group->count; i++)
+        if (group->messages[i].member == member && group->messages[i].is_pending)
+            return true;
+    return false;
 }

@@ -1,8 +1,6 @@
 // What the files of the shim share.
 #pragma once
 
-#include <stdatomic.h>
-
 #include "forja_mpi.h"
 
 /// Stores the thread's message and returns `status`.
@@ -15,12 +13,21 @@ typedef union {
     void *pointer;
 } forja__mpi_handle;
 
+/// What is known of a request beforehand.
+typedef struct {
+    /// The other side, or -1 for a broadcast.
+    int member;
+    /// What its status must say; -1 for nothing.
+    int length;
+    bool is_pending;
+} forja__mpi_message;
+
 struct forja_mpi_group {
     forja__mpi_handle communicator;
     int rank, size;
-    /// Requests in flight with their statuses and lengths; kept between calls, grown when needed.
+    /// Requests in flight with their statuses; kept between calls, grown when needed.
     void *requests, *statuses;
-    int *lengths;
+    forja__mpi_message *messages;
     size_t capacity, count;
 };
 
@@ -41,7 +48,6 @@ typedef struct {
                                  const size_t send_bytes[], void *const receives[],
                                  const size_t receive_bytes[]);
     forja_mpi_status (*broadcast)(forja_mpi_group *group, int root, void *bytes, size_t size_bytes);
-    forja_mpi_status (*barrier)(forja_mpi_group *group);
     /// Asks MPI to end the run; may return.
     void (*abort)(int exit_code);
     forja_mpi_status (*finalize)(void);
@@ -57,13 +63,14 @@ forja_mpi_status forja__mpi_find(void *out, void *library, const char *library_n
 void forja__mpi_lock(void);
 void forja__mpi_unlock(void);
 
-extern atomic_bool forja__mpi_is_cancelled;
-
 /// Longest piece of a message: MPI 3 counts with int. A variable for tests alone; the same on every rank.
 extern size_t forja__mpi_piece_bytes;
 
-/// How a wait gives the core away: call `forja__mpi_pause` after every look that found something pending.
+/// How a wait gives the core away: zero at first, handed to `forja__mpi_pause` after every look that found something
+/// pending.
 typedef struct {
     unsigned looks;
+    double sleeps_since_seconds;
 } forja__mpi_patience;
-void forja__mpi_pause(forja__mpi_patience *patience);
+/// Fails when the wait was cancelled or takes longer than the timeout.
+forja_mpi_status forja__mpi_pause(forja__mpi_patience *patience);

@@ -2,6 +2,7 @@
 #include "library.h"
 
 #include <dlfcn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,9 @@ forja_mpi_status forja_mpi_start(const char *const library_names[], size_t libra
     }
     // For the calls that wait inside Open MPI (starting, splitting, ending). MPICH yields by itself.
     setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+    // Both look at the machine through hwloc, which would open every OpenCL platform, each with threads and memory of its
+    // own, to list devices that MPI does not use here.
+    setenv("HWLOC_COMPONENTS", "-opencl", 0);
     int process_count = 0;
     forja_mpi_status status = abi->start(&process_count);
     if (status != FORJA_MPI_OK)

@@ -1,13 +1,15 @@
 // Who may be inside MPI, and what a wait does meanwhile.
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "library.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-atomic_bool forja__mpi_is_cancelled;
+static atomic_bool is_cancelled;
+static _Atomic double timeout_seconds;
 size_t forja__mpi_piece_bytes = (size_t)1 << 30;
 
 void forja__mpi_lock(void) {
@@ -18,22 +20,40 @@ void forja__mpi_unlock(void) {
     pthread_mutex_unlock(&mutex);
 }
 
+static double now_seconds(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
 // MPI moves data only while it is called, so a wait looks often at first; computing threads need the core more than a wait
 // that lasts, so it then sleeps, longer and longer.
-void forja__mpi_pause(forja__mpi_patience *patience) {
+forja_mpi_status forja__mpi_pause(forja__mpi_patience *patience) {
     enum { YIELDING_LOOKS = 200, SHORTEST_NS = 20000, LONGEST_NS = 200000 };
+    if (atomic_load_explicit(&is_cancelled, memory_order_relaxed))
+        return forja__mpi_fail(FORJA_MPI_ERROR_CANCELLED, "the exchange was given up");
     if (patience->looks++ < YIELDING_LOOKS) {
         sched_yield();
-        return;
+        return FORJA_MPI_OK;
     }
     unsigned sleeps = patience->looks - YIELDING_LOOKS;
+    if (sleeps == 1)
+        patience->sleeps_since_seconds = now_seconds();
+    double limit = atomic_load_explicit(&timeout_seconds, memory_order_relaxed);
+    if (limit > 0 && now_seconds() - patience->sleeps_since_seconds > limit)
+        return forja__mpi_fail(FORJA_MPI_ERROR_TIMEOUT, "other ranks stay away for %g s", limit);
     long nanoseconds = SHORTEST_NS * (1 + (long)(sleeps / 16));
     struct timespec time = {.tv_nsec = nanoseconds < LONGEST_NS ? nanoseconds : LONGEST_NS};
     nanosleep(&time, NULL);
+    return FORJA_MPI_OK;
+}
+
+void forja_mpi_set_timeout(double seconds) {
+    atomic_store_explicit(&timeout_seconds, seconds, memory_order_relaxed);
 }
 
 void forja_mpi_cancel(void) {
-    atomic_store_explicit(&forja__mpi_is_cancelled, true, memory_order_relaxed);
+    atomic_store_explicit(&is_cancelled, true, memory_order_relaxed);
 }
 
 void forja_mpi_abort(int exit_code) {

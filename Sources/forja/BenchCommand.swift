@@ -10,7 +10,7 @@ import Foundation
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures speed on this machine.",
-        subcommands: [BenchStepCommand.self])
+        subcommands: [BenchStepCommand.self, BenchCollectivesCommand.self])
 }
 
 /// Model shapes that benchmarks share, with the batch each is measured at.

@@ -193,6 +193,19 @@ static void test_cancel(forja_mpi_group *world) {
     pthread_join(watchdog, NULL);
 }
 
+/// A rank that stays away is named.
+static void test_timeout(forja_mpi_group *world) {
+    int rank = forja_mpi_group_get_rank(world), size = forja_mpi_group_get_size(world);
+    if (rank == 1) {
+        usleep(1500000);
+        return;
+    }
+    forja_mpi_set_timeout(0.3);
+    CHECK(forja_mpi_barrier(world) == FORJA_MPI_ERROR_TIMEOUT);
+    for (int member = 0; member < size; member++)
+        CHECK(forja_mpi_group_is_absent(world, member) == (member == 1));
+}
+
 int main(int count, char **arguments) {
     if (count < 3)
         return 64;
@@ -237,8 +250,13 @@ int main(int count, char **arguments) {
         test_wrong_length(world, *mode == 's' ? 3 : 5);
         CHECK(forja_mpi_barrier(world) == FORJA_MPI_OK);
     }
-    if (strcmp(mode, "cancel") == 0) {
-        test_cancel(world);
+    if (strcmp(mode, "cancel") == 0 || strcmp(mode, "absent") == 0) {
+        if (*mode == 'c')
+            test_cancel(world);
+        else
+            test_timeout(world);
+        // Others end by their own tests, or by this.
+        usleep(500000);
         forja_mpi_abort(failures ? 1 : 42);
     }
     if (strcmp(mode, "kill") == 0) {

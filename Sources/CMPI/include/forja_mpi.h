@@ -5,7 +5,8 @@
 // long messages travel in pieces.
 //
 // Threads: any thread may call, one at a time on each group; calls on different groups may overlap. MPI itself is entered
-// by one thread at a time (MPI_THREAD_SERIALIZED is enough). Waiting gives the core away.
+// by one thread at a time (MPI_THREAD_SERIALIZED is enough), and never blocks there once it has started: waits look again
+// and again, give the core away between, and end when members stay away.
 //
 // Errors: every function that can fail returns a status and leaves one line for the calling thread in
 // `forja_mpi_last_error`. After FORJA_MPI_ERROR_FAILED the state of MPI is undefined: call `forja_mpi_abort`.
@@ -31,6 +32,8 @@ typedef enum forja_mpi_status {
     FORJA_MPI_ERROR_OUT_OF_MEMORY = 5,
     /// A call before `forja_mpi_start`, or a group member that is not there.
     FORJA_MPI_ERROR_INVALID = 6,
+    /// Members stayed away for longer than `forja_mpi_set_timeout` allows; `forja_mpi_group_is_absent` names them.
+    FORJA_MPI_ERROR_TIMEOUT = 7,
 } forja_mpi_status;
 
 /// Some of the ranks of a run, numbered from 0, with a channel of their own.
@@ -40,7 +43,7 @@ typedef struct forja_mpi_group forja_mpi_group;
 const char *forja_mpi_last_error(void);
 
 /// Opens a library, starts MPI and checks that it sees the processes that the launcher started. Once per process, before
-/// other threads read the environment: it sets OMPI_MCA_mpi_yield_when_idle unless it is set.
+/// other threads read the environment: it sets OMPI_MCA_mpi_yield_when_idle and HWLOC_COMPONENTS unless they are set.
 ///
 /// @param library_names  Names for dlopen, tried in order.
 /// @param launched_count Processes that the launcher says it started; 0 when it does not say.
@@ -66,7 +69,7 @@ forja_mpi_status forja_mpi_group_split(forja_mpi_group **out, forja_mpi_group *g
 /// Cuts a group into those whose members share memory, that is, a host. Every member calls it.
 forja_mpi_status forja_mpi_group_split_by_host(forja_mpi_group **out, forja_mpi_group *group);
 
-/// Frees a group; NULL is fine. Every member calls it, except before `forja_mpi_abort`.
+/// Frees a group; NULL is fine. Every member calls it; groups may also be left to the end of the process.
 void forja_mpi_group_free(forja_mpi_group *group);
 
 /// This process's number in the group, and the number of members.
@@ -91,6 +94,13 @@ forja_mpi_status forja_mpi_broadcast(forja_mpi_group *group, int root, void *byt
 /// Returns once every member has called it.
 forja_mpi_status forja_mpi_barrier(forja_mpi_group *group);
 
+/// How long an exchange, a broadcast or a barrier may take, in seconds; 0, as at first, means for ever.
+void forja_mpi_set_timeout(double seconds);
+
+/// Whether the group's last call, which ended with FORJA_MPI_ERROR_TIMEOUT, still waited for `member`. A broadcast does not
+/// know whom it waits for.
+bool forja_mpi_group_is_absent(const forja_mpi_group *group, int member);
+
 /// Makes every wait of this process, now or later, return FORJA_MPI_ERROR_CANCELLED; for a watchdog, from any thread. What
 /// follows can only be `forja_mpi_abort`.
 void forja_mpi_cancel(void);
@@ -99,8 +109,8 @@ void forja_mpi_cancel(void);
 /// before `forja_mpi_start` and while another thread is inside MPI.
 _Noreturn void forja_mpi_abort(int exit_code);
 
-/// Ends MPI: nothing here may be called afterwards but `forja_mpi_abort`. Every rank calls it, with all groups freed. No-op
-/// when MPI was not started.
+/// Ends MPI: nothing here may be called afterwards but `forja_mpi_abort`. Every rank calls it. No-op when MPI was not
+/// started.
 forja_mpi_status forja_mpi_finalize(void);
 
 #ifdef __cplusplus
