@@ -90,8 +90,8 @@ forja_mpi_status forja_mpi_start(const char *const library_names[], size_t libra
         dlclose(library);
         return FORJA_MPI_ERROR_UNAVAILABLE;
     }
-    // For the calls that wait inside Open MPI (starting, splitting, ending). MPICH yields by itself.
-    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+    // Waits here sleep between looks; a yield in each look as well costs more than it gives (wait.c).
+    setenv("OMPI_MCA_mpi_yield_when_idle", "0", 0);
     // Both look at the machine through hwloc, which would open every OpenCL platform, each with threads and memory of its
     // own, to list devices that MPI does not use here.
     setenv("HWLOC_COMPONENTS", "-opencl", 0);

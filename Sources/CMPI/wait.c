@@ -1,6 +1,5 @@
 // Who may be inside MPI, and what a wait does meanwhile.
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,16 +26,15 @@ static double now_seconds(void) {
 }
 
 // MPI moves data only while it is called, so a wait looks often at first; computing threads need the core more than a wait
-// that lasts, so it then sleeps, longer and longer.
+// that lasts, so it then sleeps, longer and longer. It never calls sched_yield: Linux 6.18 and newer take a time slice of
+// milliseconds from who yields, at each call, where another thread can run.
 forja_mpi_status forja__mpi_pause(forja__mpi_patience *patience) {
-    enum { YIELDING_LOOKS = 200, SHORTEST_NS = 20000, LONGEST_NS = 200000 };
+    enum { EAGER_LOOKS = 100, SHORTEST_NS = 20000, LONGEST_NS = 200000 };
     if (atomic_load_explicit(&is_cancelled, memory_order_relaxed))
         return forja__mpi_fail(FORJA_MPI_ERROR_CANCELLED, "the exchange was given up");
-    if (patience->looks++ < YIELDING_LOOKS) {
-        sched_yield();
+    if (patience->looks++ < EAGER_LOOKS)
         return FORJA_MPI_OK;
-    }
-    unsigned sleeps = patience->looks - YIELDING_LOOKS;
+    unsigned sleeps = patience->looks - EAGER_LOOKS;
     if (sleeps == 1)
         patience->sleeps_since_seconds = now_seconds();
     double limit = atomic_load_explicit(&timeout_seconds, memory_order_relaxed);
