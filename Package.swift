@@ -33,6 +33,8 @@ let package = Package(
         .target(
             name: "CForja", dependencies: ["COpenCL", "COpenBLAS"],
             cSettings: [.treatAllWarnings(as: .error)]),
+        // The site's MPI, opened at run time.
+        .target(name: "CMPI", cSettings: [.treatAllWarnings(as: .error)]),
 
         // The Swift side, lowest first.
         .target(name: "ForjaCore", swiftSettings: swiftSettings),
@@ -41,7 +43,8 @@ let package = Package(
             swiftSettings: swiftSettings),
         .target(name: "ForjaNN", dependencies: ["ForjaRuntime"], swiftSettings: swiftSettings),
         .target(
-            name: "ForjaParallel", dependencies: ["ForjaRuntime"], swiftSettings: swiftSettings),
+            name: "ForjaParallel", dependencies: ["ForjaRuntime", "CMPI"],
+            swiftSettings: swiftSettings),
         .target(
             name: "ForjaFormats",
             dependencies: ["ForjaCore", .product(name: "Crypto", package: "swift-crypto")],
