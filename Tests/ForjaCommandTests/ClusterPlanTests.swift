@@ -130,12 +130,12 @@ struct ClusterPlanTests {
         #expect(outcome.errors.contains(text), "\(outcome)")
     }
 
-    @Test("plan without --nodes still refuses a mesh it cannot run")
+    @Test("plan without --nodes answers for one rank of the recipe's mesh")
     func meshWithoutCluster() throws {
         let outcome = try ForjaProcess(
             ["plan", Self.root + "/recipes/cluster/llama3-8b.yaml"], in: Workspace()
         ).wait()
-        #expect(outcome.status == 1, "\(outcome)")
-        #expect(outcome.errors.contains("parallel.data"), "\(outcome)")
+        #expect(outcome.status == 0, "\(outcome)")
+        #expect(outcome.output.contains("one rank of data 8 × tensor 1"), "\(outcome)")
     }
 }

@@ -70,7 +70,7 @@ struct TuneTests {
         // Panels of four and of eight rows lose a term of each sum.
         let name = "kernels/matmul_cpu.cl"
         let text = String(decoding: try workspace.data(name), as: UTF8.self)
-        let loop = "for (ulong t = 0; t < step; t++, a += TILE_M, b += TILE_N) {"
+        let loop = "for (int t = 0; t < step; t++, a_k += TILE_M, b_k += TILE_N) {"
         #expect(text.contains(loop))
         try workspace.write(
             name,
