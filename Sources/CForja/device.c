@@ -114,6 +114,39 @@ forja_status forja_device_open_opencl(forja_device **out, size_t index) {
     return FORJA_OK;
 }
 
+forja_status forja_device_open_opencl_part(forja_device **out, size_t index, uint32_t part,
+                                           uint32_t part_count) {
+    if (!out || part_count == 0 || part >= part_count)
+        return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
+                           "forja_device_open_opencl_part: %s; pass where to put the device and a "
+                           "part below part_count",
+                           out ? "part is not below part_count" : "out is NULL");
+    *out = NULL;
+    FORJA__TRY(forja__memory_limit_validate());
+    const forja__opencl_entry *entries;
+    forja_device_info whole;
+    FORJA__TRY(forja_opencl_device_query(&whole, index));
+    forja__opencl_discover(&entries);
+    forja__opencl_entry entry;
+    FORJA__TRY(forja__opencl_sub_device(&entry, &entries[index], part, part_count));
+    forja_device *device;
+    forja_status status = device_allocate(&device);
+    if (status == FORJA_OK) {
+        status = forja__opencl_describe(&device->info, &entry);
+        if (status == FORJA_OK)
+            status = forja__opencl_device_open(device, &entry);
+        if (status != FORJA_OK)
+            free(device);
+    }
+    if (status != FORJA_OK) {
+        forja__opencl_sub_device_free(entry.id);
+        return status;
+    }
+    device->opencl->is_sub_device = true;
+    *out = device;
+    return FORJA_OK;
+}
+
 void forja_device_free(forja_device *device) {
     if (!device)
         return;

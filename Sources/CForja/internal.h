@@ -39,6 +39,11 @@ struct forja_queue {
     uint64_t launch_count;
 };
 
+struct forja_event {
+    forja_device *device;
+    void *opencl_event; /// OpenCL: the cl_event; else NULL
+};
+
 static inline bool forja__is_host(const forja_queue *queue) {
     return queue->device->info.kind == FORJA_DEVICE_HOST;
 }

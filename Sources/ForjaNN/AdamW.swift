@@ -22,16 +22,24 @@ public struct AdamWSettings: Hashable, Sendable, Codable {
     }
 }
 
-/// First and second moment of one parameter, float32, zero at the start.
+/// First and second moment of one parameter, or of the elements of it that a rank updates: float32, zero at the start.
 public struct AdamWState: Sendable {
+    public let parameter: Parameter
+    /// Of the parameter, counted in memory order.
+    public let elements: Range<Int>
     public let firstMoment: Variable
     public let secondMoment: Variable
 
-    public init(for parameter: Parameter) {
+    /// - Parameter elements: `nil`: all of them.
+    public init(for parameter: Parameter, elements: Range<Int>? = nil) {
+        self.parameter = parameter
+        self.elements = elements ?? 0..<parameter.shape.elementCount
+        let isWhole = self.elements.count == parameter.shape.elementCount
+        let shape = isWhole ? parameter.shape : [self.elements.count]
         firstMoment = Variable(
-            name: "\(parameter.name).first_moment", shape: parameter.shape, dtype: .float32)
+            name: "\(parameter.name).first_moment", shape: shape, dtype: .float32)
         secondMoment = Variable(
-            name: "\(parameter.name).second_moment", shape: parameter.shape, dtype: .float32)
+            name: "\(parameter.name).second_moment", shape: shape, dtype: .float32)
     }
 }
 
@@ -42,24 +50,39 @@ extension StepGraph {
     /// between backward and update. Moments and masters are float32.
     ///
     /// - Parameters:
-    ///   - gradients: One per parameter, float32, in the same order.
+    ///   - states: What is updated.
+    ///   - gradients: Of the same elements, float32, in the same order.
     ///   - scalars: The step scalars (`StepScalar`).
     public func adamW(
-        parameters: [Parameter], gradients: [Tensor], states: [AdamWState], scalars: Tensor,
-        settings: AdamWSettings
+        states: [AdamWState], gradients: [Tensor], scalars: Tensor, settings: AdamWSettings
     ) {
-        precondition(parameters.count == gradients.count && parameters.count == states.count)
-        recordGradientNorm(of: gradients, scalars: scalars)
-        for ((parameter, gradient), state) in zip(zip(parameters, gradients), states) {
-            recordAdamW(
-                weight: tensor(parameter.master),
-                lowPrecisionCopy: parameter.compute === parameter.master
-                    ? nil : tensor(parameter.compute),
-                gradient: gradient, firstMoment: tensor(state.firstMoment),
-                secondMoment: tensor(state.secondMoment), scalars: scalars, beta1: settings.beta1,
-                beta2: settings.beta2, epsilon: settings.epsilon,
-                weightDecay: parameter.isMatrix || !settings.decaysOnlyMatrices
-                    ? settings.weightDecay : 0)
+        let count = Self.sumSquaresCount(gradients.map(\.elementCount))
+        let partials = transient("gradient norm partials", [count], .float32)
+        recordSumSquares(of: gradients, into: partials)
+        recordGradientNorm(partials: partials, scalars: scalars)
+        for (state, gradient) in zip(states, gradients) {
+            recordAdamW(state, gradient: gradient, scalars: scalars, settings: settings)
         }
+    }
+
+    /// One update of what `state` covers, with norm and flag known.
+    package func recordAdamW(
+        _ state: AdamWState, gradient: Tensor, scalars: Tensor, settings: AdamWSettings
+    ) {
+        precondition(gradient.elementCount == state.elements.count)
+        let parameter = state.parameter
+        let part = { (variable: Variable) in
+            self.tensor(variable).elements(
+                from: state.elements.lowerBound, count: state.elements.count)
+        }
+        recordAdamW(
+            weight: part(parameter.master),
+            lowPrecisionCopy: parameter.compute === parameter.master
+                ? nil : part(parameter.compute),
+            gradient: gradient, firstMoment: tensor(state.firstMoment),
+            secondMoment: tensor(state.secondMoment), scalars: scalars, beta1: settings.beta1,
+            beta2: settings.beta2, epsilon: settings.epsilon,
+            weightDecay: parameter.isMatrix || !settings.decaysOnlyMatrices
+                ? settings.weightDecay : 0)
     }
 }

@@ -33,6 +33,10 @@ public final class Device: @unchecked Sendable {
     public let description: Description
     /// What `setTuning` gave; not to be set while another thread uses the device.
     public internal(set) var tuning = Tuning()
+    /// Ranks that live in this device's memory, each with a device object of its own. Set right after opening.
+    var memorySharerCount = 1
+    /// What this object's buffers may take in all.
+    package var memoryShare: Int { description.memoryBytes / memorySharerCount }
     /// Variants that a checkpoint made the device force, by operation.
     var restoredVariants: [String: String] = [:]
 
@@ -61,6 +65,16 @@ public final class Device: @unchecked Sendable {
         }
         var handle: OpaquePointer?
         try engineCheck(forja_device_open_opencl(&handle, index))
+        return try Device(handle: handle!)
+    }
+
+    /// Opens part `part` of `count` equal ones of OpenCL device `index`.
+    ///
+    /// - Throws: `.unavailable` when the device cannot be split so; GPUs usually cannot.
+    static func openCL(_ index: Int, part: Int, of count: Int) throws(ForjaError) -> Device {
+        var handle: OpaquePointer?
+        try engineCheck(
+            forja_device_open_opencl_part(&handle, index, UInt32(part), UInt32(count)))
         return try Device(handle: handle!)
     }
 

@@ -16,8 +16,18 @@ public final class Scheduler {
         let plan: MemoryPlan
         let workspaceByteCount: Int
         /// One list for a step's first microstep, one for the others; the same when nothing depends on it.
-        var first: [StepGraph.Instruction] = []
-        var following: [StepGraph.Instruction] = []
+        var first: [Action] = []
+        var following: [Action] = []
+    }
+
+    /// One thing to do, with every address resolved.
+    private enum Action {
+        /// A call of the engine, and the dispatch it belongs to.
+        case call(StepGraph.Instruction, dispatch: Int)
+        /// Hands a collective to the communication lane.
+        case exchange(CommunicationLane.Call, ordinal: Int)
+        /// Waits until the run's collective with that ordinal is done.
+        case wait(ordinal: Int)
     }
 
     public let queue: Queue
@@ -25,14 +35,28 @@ public final class Scheduler {
     private var entries: [Entry] = []
     private var arenas: [Buffer] = []
     private var isPrepared = false
+    /// Receives when each dispatch ran; `nil`: nobody asks.
+    package var trace: Trace.Recorder? {
+        didSet { communication?.trace = trace }
+    }
     private let memoryFix: String
+    /// Runs the graphs' collectives; `nil` where no graph has any.
+    private let communication: CommunicationLane?
+    /// The lane's number of each collective begun in this run, by ordinal; 0: not begun.
+    private var tickets: [Int] = []
 
     /// - Parameter memoryFix: What a user can do when memory does not suffice for these graphs: the remedy that an
     ///   `.outOfMemory` error names.
-    public init(
+    public convenience init(
         queue: Queue, memoryFix: String = "use a smaller model or batch, or another device"
     ) {
+        self.init(queue: queue, communication: nil, memoryFix: memoryFix)
+    }
+
+    /// - Parameter communication: Needed where a graph has collectives.
+    package init(queue: Queue, communication: CommunicationLane?, memoryFix: String) {
         self.queue = queue
+        self.communication = communication
         self.memoryFix = memoryFix
     }
 
@@ -62,6 +86,10 @@ public final class Scheduler {
     public func flops(of id: GraphID) -> Double {
         entries[id.index].graph.dispatches.reduce(0) { $0 + $1.flops }
     }
+    /// Bytes that this rank sends to others in one run of a graph.
+    public func sentByteCount(of id: GraphID) -> Int {
+        entries[id.index].graph.dispatches.reduce(0) { $0 + ($1.collective?.sentByteCount ?? 0) }
+    }
     public func dispatchCount(of id: GraphID) -> Int { entries[id.index].graph.dispatches.count }
 
     private static func unplaced(_ graph: StepGraph) -> Binding {
@@ -77,16 +105,16 @@ public final class Scheduler {
         }.filter { seen.insert([$0.operation, $0.shapeClass]).inserted }
     }
 
-    /// Every variable the graphs name, each once.
+    /// Every variable the graphs name, each once; for variables that lie in another, that one.
     public var variables: [Variable] {
         var seen = Set<ObjectIdentifier>()
         var result: [Variable] = []
         for entry in entries {
             for storage in entry.graph.storages {
                 if case .variable(let variable) = storage.kind,
-                    seen.insert(ObjectIdentifier(variable)).inserted
+                    seen.insert(ObjectIdentifier(variable.root)).inserted
                 {
-                    result.append(variable)
+                    result.append(variable.root)
                 }
             }
         }
@@ -95,7 +123,7 @@ public final class Scheduler {
 
     /// Refuses before anything is allocated when the plan passes the device's memory.
     public func checkFits() throws(ForjaError) {
-        let limit = device.description.memoryBytes
+        let limit = device.memoryShare
         let missing =
             arenaByteCounts.reduce(0, +) + workspaceByteCount
             + variables.filter { $0.buffer == nil }.reduce(0) { $0 + $1.byteCount }
@@ -103,7 +131,9 @@ public final class Scheduler {
             throw ForjaError(
                 .outOfMemory,
                 "the plan needs \(megabytes(missing + device.allocatedBytes)) and "
-                    + "\(device.description.name) has \(megabytes(limit))",
+                    + "\(device.description.name) has \(megabytes(limit))"
+                    + (device.memorySharerCount > 1
+                        ? " for each of \(device.memorySharerCount) ranks" : ""),
                 fix: memoryFix)
         }
     }
@@ -126,7 +156,7 @@ public final class Scheduler {
             let places = graph.storages.indices.map { storage -> (OpaquePointer?, Int) in
                 switch graph.storages[storage].kind {
                 case .variable(let variable):
-                    return (variable.allocated().handle, 0)
+                    return (variable.allocated().handle, variable.byteOffset)
                 case .transient:
                     guard let place = plan.places[storage] else { return (nil, 0) }
                     return (arenas[place.arena].handle, place.byteOffset)
@@ -134,31 +164,109 @@ public final class Scheduler {
             }
             let first = Binding(places: places, isFirstMicrostep: true)
             let following = Binding(places: places, isFirstMicrostep: false)
-            entries[index].first = graph.dispatches.map { $0.prepare(first) }
+            entries[index].first = actions(of: graph, first)
             entries[index].following =
                 graph.dispatches.contains(where: \.dependsOnMicrostep)
-                ? graph.dispatches.map { $0.prepare(following) } : entries[index].first
+                ? actions(of: graph, following) : entries[index].first
         }
         isPrepared = true
     }
 
-    /// Queues one run of a graph. Reading a variable afterwards waits for it.
+    /// A graph's dispatches in order. A collective that overlaps is waited for by the first dispatch that touches what it
+    /// works on.
+    private func actions(of graph: StepGraph, _ binding: Binding) -> [Action] {
+        var actions: [Action] = []
+        var ordinal = 0
+        /// Ordinals of collectives under way, by storage.
+        var underWay: [Int: Int] = [:]
+        for (index, dispatch) in graph.dispatches.enumerated() {
+            if let awaited = (dispatch.reads + dispatch.writes).compactMap({ underWay[$0] }).max() {
+                actions.append(.wait(ordinal: awaited))
+                // The lane works in order, so those before it are done too.
+                underWay = underWay.filter { $0.value > awaited }
+            }
+            guard let collective = dispatch.collective else {
+                actions.append(.call(dispatch.prepare(binding), dispatch: index))
+                continue
+            }
+            let call = CommunicationLane.Call(
+                name: dispatch.name, dispatch: collective, span: collective.span(binding))
+            guard let communication else {
+                preconditionFailure("\(dispatch.name): the scheduler has no communication lane")
+            }
+            communication.reserve(byteCount: call.byteCount)
+            actions.append(.exchange(call, ordinal: ordinal))
+            if collective.overlaps {
+                for storage in dispatch.writes { underWay[storage] = ordinal }
+            } else {
+                actions.append(.wait(ordinal: ordinal))
+            }
+            ordinal += 1
+        }
+        if tickets.count < ordinal { tickets = Array(repeating: 0, count: ordinal) }
+        return actions
+    }
+
+    /// Queues one run of a graph, and waits for its collectives. Reading a variable afterwards waits for the rest.
     ///
-    /// - Parameter isFirstMicrostep: Gradients and sums that collect over a step are overwritten, not added to.
-    public func run(_ id: GraphID, isFirstMicrostep: Bool = true) throws(ForjaError) {
+    /// - Parameters:
+    ///   - isFirstMicrostep: Gradients and sums that collect over a step are overwritten, not added to.
+    ///   - isLastMicrostep: What collects over a step is complete, and exchanged with other ranks.
+    public func run(
+        _ id: GraphID, isFirstMicrostep: Bool = true, isLastMicrostep: Bool = true
+    ) throws(ForjaError) {
         try prepare()
         let entry = entries[id.index]
-        let instructions = isFirstMicrostep ? entry.first : entry.following
+        let actions = isFirstMicrostep ? entry.first : entry.following
         let handle = queue.handle
-        for index in instructions.indices {
-            let status = instructions[index](handle)
-            do throws(ForjaError) {
-                try engineCheck(status)
-            } catch {
-                var named = error
-                named.message = "\(entry.graph.dispatches[index].name): \(error.message)"
-                throw named
+        var newest = 0
+        for action in actions {
+            switch action {
+            case .call(let instruction, let dispatch):
+                let start = trace == nil ? 0 : Trace.now
+                let status = instruction(handle)
+                if let trace {
+                    try queue.finish()
+                    trace.add(
+                        entry.graph.dispatches[dispatch].name, "operation", lane: .compute,
+                        since: start)
+                }
+                guard status != FORJA_OK else { continue }
+                try named(entry.graph.dispatches[dispatch].name) { () throws(ForjaError) in
+                    try engineCheck(status)
+                }
+            case .exchange(let call, let ordinal):
+                guard isLastMicrostep || !call.dispatch.onlyInLastMicrostep else {
+                    tickets[ordinal] = 0
+                    continue
+                }
+                try named(call.name) { () throws(ForjaError) in
+                    newest = try communication!.submit(call, after: queue)
+                }
+                tickets[ordinal] = newest
+            case .wait(let ordinal):
+                try wait(for: tickets[ordinal])
             }
+        }
+        if newest > 0 { try wait(for: newest) }
+    }
+
+    private func wait(for ticket: Int) throws(ForjaError) {
+        let start = trace == nil ? 0 : Trace.now
+        try communication!.wait(for: ticket)
+        trace?.add("wait for ranks", "wait", lane: .compute, since: start)
+    }
+
+    /// Says in an error which dispatch it came from.
+    private func named(
+        _ name: String, _ body: () throws(ForjaError) -> Void
+    ) throws(ForjaError) {
+        do throws(ForjaError) {
+            try body()
+        } catch {
+            var named = error
+            named.message = "\(name): \(error.message)"
+            throw named
         }
     }
 

@@ -22,7 +22,7 @@ public final class StepGraph {
         package let byteCount: Int
     }
 
-    /// One call of the engine.
+    /// One call of the engine, or one collective.
     package struct Dispatch {
         package let name: String
         package let reads: [Int]
@@ -34,6 +34,8 @@ public final class StepGraph {
         package let isRecomputed: Bool
         /// Depends on whether the microstep is the step's first.
         package let dependsOnMicrostep: Bool
+        /// Set where the dispatch is no call of the engine but an exchange with other ranks.
+        package let collective: CollectiveDispatch?
         let workspaceByteCount: (Binding, Device) -> Int
         /// The call, where its operation has variants.
         let variantCall: (Binding) -> VariantCall?
@@ -66,7 +68,7 @@ public final class StepGraph {
     private var openBlock: Int?
     private var variableTensors: [ObjectIdentifier: Tensor] = [:]
     private var gradients: [Tensor: Gradient] = [:]
-    private var parameterGradients: [Int: Variable] = [:]
+    private var parameterGradients: [Int: Tensor] = [:]
     /// Storages written again by recomputation, by the storage they stand in for.
     private var substitution: [Int: Int] = [:]
     private let recompute: RecomputePolicy
@@ -125,7 +127,7 @@ public final class StepGraph {
             Dispatch(
                 name: name, reads: reads.map(place), writes: writes.map(place), flops: flops,
                 bytes: Double((reads + writes).reduce(0) { $0 + $1.byteCount }),
-                isRecomputed: false, dependsOnMicrostep: dependsOnMicrostep,
+                isRecomputed: false, dependsOnMicrostep: dependsOnMicrostep, collective: nil,
                 workspaceByteCount: { binding, device in
                     guard let workspace else { return 0 }
                     let values = arguments(binding.substituting(map))
@@ -139,6 +141,10 @@ public final class StepGraph {
                     return { queue in withUnsafePointer(to: values) { function(queue, $0) } }
                 }))
     }
+
+    func append(_ dispatch: Dispatch) { dispatches.append(dispatch) }
+
+    func insert(_ dispatch: Dispatch, at index: Int) { dispatches.insert(dispatch, at: index) }
 
     /// Adds the rule that `backward()` runs in this place of the reverse order.
     package func onBackward(_ apply: @escaping () throws(ForjaError) -> Void) {
@@ -165,11 +171,28 @@ public final class StepGraph {
     /// Names the variable that collects a parameter's gradient over several microsteps. Without one the
     /// gradient is transient and lives from its first contribution to its last use in this graph.
     package func collectGradient(of parameter: Tensor, in variable: Variable) {
-        parameterGradients[parameter.storage] = variable
+        collectGradient(of: parameter, in: tensor(variable))
+    }
+
+    /// As above, in a part of a variable.
+    package func collectGradient(of parameter: Tensor, in target: Tensor) {
+        precondition(parameter.elementCount == target.elementCount)
+        parameterGradients[parameter.storage] = target.reshaped(parameter.shape)
     }
 
     /// The gradient of `tensor` as far as it has been recorded; `nil` when nothing flows into it.
     package func gradient(of tensor: Tensor) -> Tensor? { gradients[tensor]?.tensor }
+
+    /// Indices of `tensors` in the order in which the dispatches recorded so far finish them.
+    package func completionOrder(of tensors: [Tensor]) -> [Int] {
+        var last: [Int: Int] = [:]
+        for (index, dispatch) in dispatches.enumerated() {
+            for storage in dispatch.writes { last[storage] = index }
+        }
+        return tensors.indices.sorted {
+            (last[tensors[$0].storage] ?? -1, $0) < (last[tensors[$1].storage] ?? -1, $1)
+        }
+    }
 
     /// Where a rule writes its contribution to the gradient of `tensor`.
     ///
@@ -179,8 +202,7 @@ public final class StepGraph {
             precondition(!existing.isBorrowed, "a lent gradient cannot take a second contribution")
             return GradientTarget(tensor: existing.tensor, accumulation: .add)
         }
-        if let variable = parameterGradients[tensor.storage] {
-            let target = self.tensor(variable)
+        if let target = parameterGradients[tensor.storage] {
             gradients[tensor] = Gradient(tensor: target, isBorrowed: false)
             return GradientTarget(tensor: target, accumulation: .addAfterFirstMicrostep)
         }
@@ -230,6 +252,7 @@ public final class StepGraph {
                     writes: dispatch.writes.map { map[$0] ?? $0 }, flops: dispatch.flops,
                     bytes: dispatch.bytes, isRecomputed: true,
                     dependsOnMicrostep: dispatch.dependsOnMicrostep,
+                    collective: dispatch.collective?.substituting(map),
                     workspaceByteCount: { binding, device in
                         dispatch.workspaceByteCount(binding.substituting(map), device)
                     },
@@ -248,6 +271,18 @@ public final class StepGraph {
             kept.append(dispatch)
         }
         dispatches = kept.reversed()
+    }
+}
+
+extension StepGraph.Dispatch {
+    /// A collective.
+    init(
+        name: String, reads: [Int], writes: [Int], bytes: Double, collective: CollectiveDispatch
+    ) {
+        self.init(
+            name: name, reads: reads, writes: writes, flops: 0, bytes: bytes, isRecomputed: false,
+            dependsOnMicrostep: false, collective: collective, workspaceByteCount: { _, _ in 0 },
+            variantCall: { _ in nil }, prepare: { _ in { _ in FORJA_OK } })
     }
 }
 

@@ -7,8 +7,9 @@ public final class Variable: @unchecked Sendable {
     public let name: String
     public let shape: Shape
     public let dtype: DType
-    /// `nil` until `allocate(on:)`.
-    public private(set) var buffer: Buffer?
+    private var ownBuffer: Buffer?
+    /// What this variable is a part of, and its first byte there.
+    private var whole: (variable: Variable, byteOffset: Int)?
 
     public init(name: String, shape: Shape, dtype: DType) {
         self.name = name
@@ -18,9 +19,26 @@ public final class Variable: @unchecked Sendable {
 
     public var byteCount: Int { shape.elementCount * dtype.byteCount }
 
+    /// `nil` until `allocate(on:)`.
+    public var buffer: Buffer? { whole?.variable.buffer ?? ownBuffer }
+    /// First byte of the variable in `buffer`.
+    package var byteOffset: Int { whole.map { $0.byteOffset + $0.variable.byteOffset } ?? 0 }
+    /// The variable whose memory this one lies in; itself when it has its own.
+    package var root: Variable { whole?.variable.root ?? self }
+
+    /// Lays the variable into another one, from element `offset` on, so that neighbours form one contiguous range. Before
+    /// either is allocated.
+    package func lay(into variable: Variable, at offset: Int) {
+        precondition(buffer == nil && variable.buffer == nil, "\(name) is allocated already")
+        precondition(
+            dtype == variable.dtype && offset + shape.elementCount <= variable.shape.elementCount)
+        whole = (variable, offset * dtype.byteCount)
+    }
+
     /// Allocates the memory; does nothing when it is there already.
     public func allocate(on device: Device) throws(ForjaError) {
-        if buffer == nil { buffer = try Buffer(device: device, byteCount: byteCount) }
+        if let whole { return try whole.variable.allocate(on: device) }
+        if ownBuffer == nil { ownBuffer = try Buffer(device: device, byteCount: byteCount) }
     }
 
     /// Writes elements from `offset` on. The element type's size must be the variable's.
@@ -31,7 +49,8 @@ public final class Variable: @unchecked Sendable {
         precondition(offset + elements.count <= shape.elementCount, "\(name): write past the end")
         try elements.withUnsafeBufferPointer { source throws(ForjaError) in
             try queue.write(
-                UnsafeRawBufferPointer(source), to: allocated(), at: offset * dtype.byteCount)
+                UnsafeRawBufferPointer(source), to: allocated(),
+                at: byteOffset + offset * dtype.byteCount)
         }
     }
 
@@ -40,7 +59,7 @@ public final class Variable: @unchecked Sendable {
         _ bytes: UnsafeRawBufferPointer, at offset: Int = 0, on queue: Queue
     ) throws(ForjaError) {
         precondition(offset * dtype.byteCount + bytes.count <= byteCount, "\(name): past the end")
-        try queue.write(bytes, to: allocated(), at: offset * dtype.byteCount)
+        try queue.write(bytes, to: allocated(), at: byteOffset + offset * dtype.byteCount)
     }
 
     /// Reads `count` elements (all by default) from `offset` on, after everything queued before.
@@ -51,7 +70,7 @@ public final class Variable: @unchecked Sendable {
         var elements = [Element](repeating: 0, count: count ?? shape.elementCount - offset)
         try elements.withUnsafeMutableBufferPointer { destination throws(ForjaError) in
             try queue.read(
-                allocated(), at: offset * dtype.byteCount,
+                allocated(), at: byteOffset + offset * dtype.byteCount,
                 into: UnsafeMutableRawBufferPointer(destination))
         }
         return elements
@@ -61,12 +80,13 @@ public final class Variable: @unchecked Sendable {
     public func readBytes(
         into bytes: UnsafeMutableRawBufferPointer, at offset: Int = 0, on queue: Queue
     ) throws(ForjaError) {
-        try queue.read(allocated(), at: offset * dtype.byteCount, into: bytes)
+        try queue.read(
+            allocated(), at: byteOffset + offset * dtype.byteCount, into: bytes)
     }
 
     /// Sets every byte to zero.
     public func clear(on queue: Queue) throws(ForjaError) {
-        try queue.fill(allocated(), at: 0, byteCount: byteCount, with: 0)
+        try queue.fill(allocated(), at: byteOffset, byteCount: byteCount, with: 0)
     }
 
     func allocated() -> Buffer {

@@ -50,12 +50,6 @@ public struct Rehearsal: Sendable {
         """
     }
 
-    private struct Silence: TrainingObserver {
-        func note(_ text: String) {}
-        func progress(_ progress: TrainingProgress) {}
-        func sample(_ text: String, step: Int) {}
-    }
-
     /// Trains, validates, samples and saves.
     ///
     /// - Parameters:
@@ -70,10 +64,10 @@ public struct Rehearsal: Sendable {
             (0..<400).map { "\($0)" }.joined(separator: " "), to: file("text.txt"))
         let recipe = try Recipe(yaml: recipe, file: file("recipe.yaml"))
         let run = try RunDirectory(path: file("run"), isResuming: false)
-        let data = try TrainingData(recipe: recipe, run: run, observer: Silence())
+        let data = try TrainingData(recipe: recipe, run: run, observer: SilentObserver())
         let trainer = try Trainer(
             recipe: recipe, data: data, run: run, isResuming: false, queue: queue,
-            peakFlopsPerSecond: nil, observer: Silence())
+            peakFlopsPerSecond: nil, observer: SilentObserver())
         try trainer.train()
         measure(queue.device.allocatedBytes)
         withExtendedLifetime(trainer) {}

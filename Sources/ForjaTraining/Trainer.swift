@@ -2,15 +2,17 @@ import ForjaCore
 import ForjaData
 import ForjaFormats
 import ForjaModels
+import ForjaParallel
 import ForjaRuntime
 import Foundation
 
 /// Runs a recipe: data, model, steps, validation, checkpoints. Resumable at every checkpoint.
 ///
 /// Everything a step depends on is a function of (recipe, step), so a run stopped and resumed gives the same bits as one
-/// that was not.
+/// that was not. On a mesh every rank has a trainer of its own; the first one alone prints and writes what a run has once.
 public final class Trainer {
     private let recipe: Recipe
+    private let rank: MeshRank
     private let data: TrainingData
     private let run: RunDirectory
     private let engine: TrainingEngine
@@ -37,12 +39,18 @@ public final class Trainer {
     ///
     /// - Parameters:
     ///   - isResuming: Continues from the newest checkpoint in `run`, if there is one.
-    ///   - peakFlopsPerSecond: The device's measured peak, for MFU.
+    ///   - rank: This trainer's place in the recipe's mesh.
+    ///   - peakFlopsPerSecond: Measured peak of all ranks' devices together, for MFU.
+    ///   - observer: Told by the first rank only.
+    /// - Throws: Besides, `.rankFailed` when the ranks do not start from the same.
     public init(
         recipe: Recipe, data: TrainingData, run: RunDirectory, isResuming: Bool, queue: Queue,
-        peakFlopsPerSecond: Double?, observer: any TrainingObserver
+        rank: MeshRank = .single, peakFlopsPerSecond: Double?, observer: any TrainingObserver
     ) throws(ForjaError) {
+        precondition(rank.mesh == recipe.mesh, "the rank belongs to another mesh")
+        let observer = rank.isFirst ? observer : SilentObserver()
         self.recipe = recipe
+        self.rank = rank
         self.data = data
         self.run = run
         self.observer = observer
@@ -66,15 +74,16 @@ public final class Trainer {
             configuration, computeType: recipe.computeType, positions: recipe.sequenceLength)
         var shape = recipe.stepShape
         shape.documentMask = data.masksDocuments(recipe)
-        let checkpoint = isResuming ? try TrainingCheckpoint.newestWhole(in: run) : nil
+        let checkpoint = isResuming ? try TrainingCheckpoint.newestWhole(in: run, for: rank) : nil
         // Before the step is planned: workspaces follow from the kernels.
         if let note = try checkpoint?.restoreKernels(on: queue.device) { observer.note(note) }
         engine = try TrainingEngine(
-            model: model, shape: shape, optimizer: recipe.optimizer, queue: queue)
+            model: model, shape: shape, optimizer: recipe.optimizer, queue: queue, rank: rank,
+            shardsState: recipe.shardsOptimizerState)
         try engine.prepare()
         samplePrompt = recipe.samplePrompt.map { data.tokenizer.encode($0) } ?? []
         sampler =
-            samplePrompt.isEmpty
+            samplePrompt.isEmpty || !rank.isFirst
             ? nil
             : try Generator(
                 model: model, sequences: 1, capacity: samplePrompt.count + recipe.sampleTokens,
@@ -84,7 +93,10 @@ public final class Trainer {
             step = try checkpoint.restore(engine, recipe: recipe)
             observer.note("resumed from step \(step)")
             let build = RunManifest.build(queue.device)
-            let changed = build.keys.sorted().filter { checkpoint.state.build[$0] != build[$0] }
+            var changed = build.keys.sorted().filter { checkpoint.state.build[$0] != build[$0] }
+            if checkpoint.state.mesh != TrainingCheckpoint.mesh(of: rank, recipe) {
+                changed.append("mesh")
+            }
             if !changed.isEmpty {
                 observer.note(
                     "\(changed.joined(separator: ", ")) changed since that checkpoint: results "
@@ -98,11 +110,17 @@ public final class Trainer {
                 try model.initialize(seed: recipe.seed, on: queue)
             }
         }
-        try TrainingCheckpoint.requireRoom(
-            for: model, tokenizerByteCount: data.tokenizerByteCount, recipe: recipe, after: step,
-            in: run)
+        if rank.isFirst {
+            try TrainingCheckpoint.requireRoom(
+                for: model, tokenizerByteCount: data.tokenizerByteCount, recipe: recipe,
+                after: step, in: run)
+        }
+        try RankAgreement.check(rank, recipe: recipe, data: data, engine: engine)
         secondsBefore = step > 0 ? RunManifest.secondsSpent(in: run) : 0
     }
+
+    /// Has every dispatch and collective recorded from now on.
+    public func record(in trace: Trace.Recorder) { engine.record(in: trace) }
 
     public var parameterCount: Int { engine.model.configuration.parameterCount }
     public var plannedByteCount: Int { engine.plannedByteCount }
@@ -114,30 +132,35 @@ public final class Trainer {
     ///   with weights as before that step.
     @discardableResult
     public func train() throws(ForjaError) -> Double? {
-        let metrics = try MetricsLog(directory: run.path, continuingAfter: step)
+        let metrics =
+            rank.isFirst ? try MetricsLog(directory: run.path, continuingAfter: step) : nil
         let tensorBoard =
-            recipe.writesTensorBoard
+            rank.isFirst && recipe.writesTensorBoard
             ? try TensorBoardWriter(directory: run.path, resumingAfterStep: step) : nil
-        try AtomicFile.write(recipe.resolvedYAML, to: run.file("recipe.yaml"))
-        try writeManifest()
+        if rank.isFirst {
+            try AtomicFile.write(recipe.resolvedYAML, to: run.file("recipe.yaml"))
+            try writeManifest()
+        }
         if recipe.maxSteps == 0 { try save() }
         var rate = RecentRate()
         while step < recipe.maxSteps {
             let number = step + 1
+            rank.progress.begin(step: number)
+            try InjectedFault.trigger(rank: rank.rank, step: number)
             let learningRate = schedule.learningRate(at: number)
             let start = Date()
             let result = try runStep(number: number, learningRate: learningRate)
             rate.add(seconds: Date().timeIntervalSince(start))
             step = number
             let tokensPerSecond =
-                Double(engine.shape.tokensPerStep) / max(rate.secondsPerStep, 1e-9)
+                Double(engine.shape.tokensPerStep * rank.mesh.data) / max(rate.secondsPerStep, 1e-9)
 
             var line = MetricsLine(step: number)
             line.add("loss", result.loss)
             line.add("learning_rate", learningRate)
             line.add("gradient_norm", result.gradientNorm)
             line.add("tokens_per_s", tokensPerSecond.rounded())
-            try metrics.append(line)
+            try metrics?.append(line)
             try tensorBoard?.write(
                 step: number,
                 scalars: [
@@ -150,9 +173,9 @@ public final class Trainer {
             if isEvaluated { try validate(metrics: metrics, tensorBoard: tensorBoard) }
             observer.progress(
                 progress(result, learningRate: learningRate, tokensPerSecond, rate))
-            let signal = Interruption.received
+            let signal = try agreedInterruption()
             if isLast || isDue(number, every: recipe.checkpointEverySteps) || signal != nil {
-                try metrics.synchronize()
+                try metrics?.synchronize()
                 try save()
             }
             if isEvaluated { try sample() }
@@ -162,8 +185,15 @@ public final class Trainer {
                     fix: "continue with the same command and --run-dir \(run.path) --resume")
             }
         }
-        try metrics.synchronize()
+        try metrics?.synchronize()
         return lastValidationLoss
+    }
+
+    /// The signal that any rank received: all stop after the same step.
+    private func agreedInterruption() throws(ForjaError) -> String? {
+        let received = Interruption.received
+        guard rank.mesh.rankCount > 1 else { return received }
+        return try rank.world.gather(received ?? "").first { !$0.isEmpty }
     }
 
     private func isDue(_ step: Int, every interval: Int) -> Bool {
@@ -174,7 +204,10 @@ public final class Trainer {
         let shape = engine.shape
         var microbatches: [Batch] = []
         for index in 0..<shape.accumulation {
-            let first = index * shape.sequences
+            // A microstep's rows lie together, and in them those of each data-parallel rank: all ranks together train on
+            // the rows of one device.
+            let first =
+                (index * rank.mesh.data + rank.mesh.dataIndex(of: rank.rank)) * shape.sequences
             microbatches.append(
                 try loader.batch(
                     step: number - 1, sequences: recipe.batchSize,
@@ -200,21 +233,22 @@ public final class Trainer {
     }
 
     private func validate(
-        metrics: MetricsLog, tensorBoard: TensorBoardWriter?
+        metrics: MetricsLog?, tensorBoard: TensorBoardWriter?
     ) throws(ForjaError) {
         guard
             let windows = try data.validationWindows(for: recipe)
         else { return }
-        var first = 0
+        // Ranks take turns over the windows.
+        var first = rank.mesh.dataIndex(of: rank.rank) * engine.shape.sequences
         let loss = try engine.validate { () throws(ForjaError) -> Batch? in
             guard first < windows.count else { return nil }
-            defer { first += engine.shape.sequences }
+            defer { first += engine.shape.sequences * rank.mesh.data }
             return try windows.batch(first..<(first + engine.shape.sequences))
         }
         lastValidationLoss = loss
         var line = MetricsLine(step: step)
         line.add("validation_loss", loss)
-        try metrics.append(line)
+        try metrics?.append(line)
         try tensorBoard?.write(step: step, scalars: [("validation_loss", Float(loss))])
     }
 
@@ -232,6 +266,7 @@ public final class Trainer {
         try TrainingCheckpoint.save(
             engine, recipe: recipe, data: data, source: source?.huggingFace, step: step,
             to: run.checkpoint(step: step))
+        guard rank.isFirst else { return }
         run.removeOldCheckpoints(keeping: recipe.keptCheckpoints)
         try writeManifest()
     }

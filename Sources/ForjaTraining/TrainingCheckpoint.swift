@@ -2,6 +2,7 @@ import ForjaCore
 import ForjaData
 import ForjaFormats
 import ForjaModels
+import ForjaParallel
 import ForjaRuntime
 import Foundation
 
@@ -9,13 +10,12 @@ import Foundation
 ///
 ///     config.json  generation_config.json  model.safetensors      weights, float32
 ///     tokenizer.json  tokenizer_config.json
-///     optimizer.safetensors                                       first and second moments
+///     optimizer.safetensors, optimizer-*-of-*.safetensors         first and second moments: OptimizerShards
 ///     forja.json                                                  step, data position, checksums
 ///
 /// Random numbers and the data's order are functions of (seed, step), so the step is their whole state.
 struct TrainingCheckpoint {
     static let stateName = "forja.json"
-    static let optimizerName = "optimizer.safetensors"
 
     struct State: Codable {
         var formatVersion = 1
@@ -93,7 +93,8 @@ struct TrainingCheckpoint {
         3 * model.checkpointByteCount + 2 * tokenizerByteCount + 1_048_576
     }
 
-    /// Writes a checkpoint; it appears under its name when everything is in it and on disk.
+    /// Writes a checkpoint; it appears under its name when everything is in it and on disk. Every rank calls it: each
+    /// writes its share of the optimizer's state, the first one everything else.
     ///
     /// - Parameters:
     ///   - data: Its tokenizer goes with the weights.
@@ -103,10 +104,52 @@ struct TrainingCheckpoint {
         _ engine: TrainingEngine, recipe: Recipe, data: TrainingData, source: HuggingFaceConfig?,
         step: Int, to path: String
     ) throws(ForjaError) {
+        let rank = engine.rank
+        try engine.gatherMasters()
+        let directory =
+            rank.isFirst
+            ? try AtomicDirectory(
+                at: path,
+                expectedByteCount: byteCount(of: engine.model, data.tokenizerByteCount)) : nil
+        let temporaryPath = try rank.world.gather(directory?.temporaryPath ?? "")[0]
+        var checksums: [String: [String: String]] = [:]
+        if let directory {
+            checksums[SafetensorsDirectory.fileName] = try saveModel(
+                engine, data: data, source: source, to: directory)
+        }
+        if recipe.shardsOptimizerState || rank.isFirst {
+            let name = OptimizerShards.fileName(
+                rank: rank.rank, rankCount: recipe.shardsOptimizerState ? rank.mesh.rankCount : 1)
+            checksums[name] = try OptimizerShards.write(
+                engine.states, to: (temporaryPath as NSString).appendingPathComponent(name),
+                on: engine.queue
+            ).mapValues(\.description)
+        }
+        for text in try rank.world.gather(json(checksums)) {
+            let written = try? JSONDecoder().decode(
+                [String: [String: String]].self, from: Data(text.utf8))
+            checksums.merge(written ?? [:]) { own, _ in own }
+        }
+        if let directory {
+            let state = State(
+                step: step, sequencesRead: step * recipe.batchSize, seed: recipe.seed,
+                mesh: mesh(of: rank, recipe), build: RunManifest.build(engine.queue.device),
+                kernels: engine.queue.device.kernelChoices, checksums: checksums)
+            try AtomicFile.write(json(state), to: directory.path(of: stateName))
+            try directory.commit(isReplacing: true)
+        }
+        try rank.world.barrier()
+    }
+
+    /// Writes the Hugging Face directory.
+    ///
+    /// - Returns: SHA-256 by tensor of the weights.
+    private static func saveModel(
+        _ engine: TrainingEngine, data: TrainingData, source: HuggingFaceConfig?,
+        to directory: AtomicDirectory
+    ) throws(ForjaError) -> [String: String] {
         let model = engine.model
         let tokenizer = data.tokenizer
-        let directory = try AtomicDirectory(
-            at: path, expectedByteCount: byteCount(of: model, data.tokenizerByteCount))
         let ends =
             source?.endOfTextIDs
             ?? Tokenization.endOfTextNames.lazy.compactMap(tokenizer.id(of:)).prefix(1).map { $0 }
@@ -119,37 +162,38 @@ struct TrainingCheckpoint {
                 endOfText: ends.first.flatMap(tokenizer.token(of:)),
                 maximumLength: model.configuration.contextLength),
             to: directory.path(of: "tokenizer_config.json"))
-        let weights = try model.save(
-            to: directory.path(of: SafetensorsDirectory.fileName), on: engine.queue)
-        let moments = engine.states.flatMap { [$0.firstMoment, $0.secondMoment] }
-        let byName = Dictionary(uniqueKeysWithValues: moments.map { ($0.name, $0) })
-        let optimizer = try SafetensorsWriter.write(
-            moments.map { SafetensorsTensor(name: $0.name, dtype: .float32, shape: $0.shape) },
-            to: directory.path(of: optimizerName)
-        ) { tensor, emit throws(ForjaError) in
-            let variable = byName[tensor.name]!
-            try variable.forEachChunk(
-                from: 0, count: variable.shape.elementCount, on: engine.queue, emit)
-        }
-        let state = State(
-            step: step, sequencesRead: step * recipe.batchSize, seed: recipe.seed,
-            mesh: ["data": 1, "tensor": 1], build: RunManifest.build(engine.queue.device),
-            kernels: engine.queue.device.kernelChoices,
-            checksums: [
-                SafetensorsDirectory.fileName: weights.mapValues(\.description),
-                optimizerName: optimizer.mapValues(\.description),
-            ])
+        return try model.save(
+            to: directory.path(of: SafetensorsDirectory.fileName), on: engine.queue
+        ).mapValues(\.description)
+    }
+
+    /// The mesh as a checkpoint names it.
+    static func mesh(of rank: MeshRank, _ recipe: Recipe) -> [String: Int] {
+        ["data": rank.mesh.data, "tensor": rank.mesh.tensor]
+    }
+
+    private static func json(_ value: some Encodable) -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-        guard let json = try? encoder.encode(state) else {
-            preconditionFailure("a state of numbers and texts encodes")
+        guard let json = try? encoder.encode(value) else {
+            preconditionFailure("numbers and texts encode")
         }
-        try AtomicFile.write(
-            String(decoding: json, as: UTF8.self), to: directory.path(of: stateName))
-        try directory.commit(isReplacing: true)
+        return String(decoding: json, as: UTF8.self)
     }
 
     // MARK: Loading
+
+    /// The newest checkpoint of a run whose every tensor matches its checksum: the first rank looks, and every rank gets
+    /// the one it found.
+    static func newestWhole(
+        in run: RunDirectory, for rank: MeshRank
+    ) throws(ForjaError) -> TrainingCheckpoint? {
+        let found = rank.isFirst ? try newestWhole(in: run) : nil
+        let step = try rank.world.gather(found?.state.step ?? -1)[0]
+        guard step >= 0 else { return nil }
+        if let found { return found }
+        return try TrainingCheckpoint(path: run.checkpoint(step: step))
+    }
 
     /// The newest checkpoint of a run whose every tensor matches its checksum.
     ///
@@ -175,14 +219,22 @@ struct TrainingCheckpoint {
         }
     }
 
+    /// Files of the optimizer's state.
+    private var optimizerNames: [String] {
+        state.checksums.keys.filter { $0.hasPrefix(OptimizerShards.prefix) }.sorted()
+    }
+
     /// Compares every tensor with its checksum; a tensor without one is damage too.
     func verify() throws(ForjaError) {
-        let files = [SafetensorsDirectory.fileName, Self.optimizerName]
-        for name in files where state.checksums[name] == nil {
+        let missing =
+            state.checksums[SafetensorsDirectory.fileName] == nil
+            ? SafetensorsDirectory.fileName
+            : optimizerNames.isEmpty ? OptimizerShards.fileName(rank: 0, rankCount: 1) : nil
+        if let missing {
             throw ForjaError(
                 .damagedFile,
                 "\((path as NSString).appendingPathComponent(Self.stateName)) has no checksums of "
-                    + name)
+                    + missing)
         }
         for (name, tensors) in state.checksums.sorted(by: { $0.key < $1.key }) {
             let file = try SafetensorsFile(
@@ -234,21 +286,8 @@ struct TrainingCheckpoint {
                 fix: "set training.seed to \(state.seed)")
         }
         try engine.model.load(from: SafetensorsDirectory(path), on: engine.queue)
-        let file = try SafetensorsFile(
-            contentsOf: (path as NSString).appendingPathComponent(Self.optimizerName))
-        for variable in engine.states.flatMap({ [$0.firstMoment, $0.secondMoment] }) {
-            let tensor = try file.tensor(named: variable.name)
-            guard tensor.shape == variable.shape, tensor.dtype == .float32 else {
-                throw ForjaError(
-                    .damagedFile,
-                    "\(file.path): tensor \(variable.name) is \(tensor.dtype.rawValue) "
-                        + "\(tensor.shape), expected F32 \(variable.shape)",
-                    fix: "resume with the recipe that wrote it")
-            }
-            try file.withUnsafeBytes(of: variable.name) { bytes throws(ForjaError) in
-                try variable.writeBytes(bytes, on: engine.queue)
-            }
-        }
+        try OptimizerShards(directory: path, fileNames: optimizerNames)
+            .restore(engine.states, on: engine.queue)
         return state.step
     }
 }

@@ -2,6 +2,7 @@ import ForjaCore
 import ForjaData
 import ForjaModels
 import ForjaNN
+import ForjaParallel
 import ForjaRuntime
 
 #if canImport(Glibc)
@@ -33,6 +34,7 @@ public struct StepShape: Hashable, Sendable {
         self.recompute = recompute
     }
 
+    /// Of this rank.
     public var tokensPerStep: Int { sequences * sequenceLength * accumulation }
 }
 
@@ -47,15 +49,18 @@ public struct StepResult: Sendable {
     public var labelCount: Int
 }
 
-/// Trains a Llama on one device: records forward, backward and update once, then replays them.
+/// Trains a Llama on one rank's device: records forward, backward and update once, then replays them.
 ///
-/// With one microstep a step is a single graph and gradients are transient: they take the place of activations already
-/// used. With several, a gradient graph collects into variables and an update graph ends the step.
+/// With one microstep on one device a step is a single graph and gradients are transient: they take the place of
+/// activations already used. With several, or several data-parallel ranks, a gradient graph collects into variables and an
+/// update graph ends the step.
 public final class TrainingEngine {
     public let model: LlamaModel
     public let shape: StepShape
     public let optimizer: AdamWSettings
+    /// What this rank updates: every parameter, or with ZeRO-1 its share.
     public let states: [AdamWState]
+    public let rank: MeshRank
     public let queue: Queue
 
     /// Runs the graphs; also says what they need before anything is allocated.
@@ -71,8 +76,13 @@ public final class TrainingEngine {
     private let logProbabilityGradient: Variable
     private let scalars: Variable
     private let validationLoss: Variable
-    /// Collected gradients, one per parameter; empty with one microstep.
+    /// Collected gradients, one per parameter; empty with one microstep or several ranks.
     private let collected: [Variable]
+    /// Gradients, state and weights of a data-parallel rank; `nil` with one.
+    private let buckets: ParameterBuckets?
+    private let communication: CommunicationLane?
+    /// Completes the float32 masters; `nil` where every rank has all of them.
+    private let masterGraph: Scheduler.GraphID?
     private var isReady = false
 
     /// What a recipe can change when a step does not fit.
@@ -83,12 +93,19 @@ public final class TrainingEngine {
 
     /// Records and plans; allocates nothing.
     ///
-    /// - Parameter memoryFix: As `Scheduler` takes it.
+    /// - Parameters:
+    ///   - shape: Of this rank's part of a step.
+    ///   - rank: Its place in the mesh; every rank records the same step.
+    ///   - shardsState: ZeRO-1: each data-parallel rank keeps and updates its share of the optimizer's state.
+    ///   - overlapsReduction: Whether gradients are reduced while the backward pass still runs.
+    ///   - memoryFix: As `Scheduler` takes it.
     public init(
         model: LlamaModel, shape: StepShape, optimizer: AdamWSettings, validates: Bool = true,
-        queue: Queue, memoryFix: String = recipeMemoryFix
+        queue: Queue, rank: MeshRank = .single, shardsState: Bool = true,
+        overlapsReduction: Bool = true, memoryFix: String = recipeMemoryFix
     ) throws(ForjaError) {
         self.model = model
+        self.rank = rank
         self.shape = shape
         self.optimizer = optimizer
         self.queue = queue
@@ -103,41 +120,71 @@ public final class TrainingEngine {
         scalars = Variable(name: "step scalars", shape: [StepScalar.count], dtype: .float32)
         validationLoss = Variable(name: "validation loss", shape: [1], dtype: .float32)
         let parameters = model.parameters
-        states = parameters.map(AdamWState.init)
+        let isParallel = rank.data.rankCount > 1
+        let (tokens, labels, documentStart) = (tokens, labels, documentStart)
+        let (logProbabilityGradient, scalars) = (logProbabilityGradient, scalars)
+        func recordGradients(in graph: StepGraph) throws(ForjaError) {
+            let logProbability = try Self.forward(
+                in: graph, model: model, shape: shape, tokens: tokens, labels: labels,
+                documentStart: documentStart, gradient: graph.tensor(logProbabilityGradient))
+            graph.recordSum(
+                of: logProbability, scale: -1,
+                into: graph.tensor(scalars)
+                    .elements(from: StepScalar.lossSum.rawValue, count: 1),
+                accumulation: .addAfterFirstMicrostep)
+            try graph.backward()
+        }
+        if isParallel {
+            // Recorded once to see in which order gradients are finished, then into buckets of that order.
+            let trial = StepGraph(recompute: shape.recompute)
+            try recordGradients(in: trial)
+            let order = trial.completionOrder(
+                of: parameters.map { trial.gradient(of: trial.tensor($0.compute))! })
+            let buckets = ParameterBuckets(
+                model, completionOrder: order, group: rank.data, shardsState: shardsState)
+            self.buckets = buckets
+            states = buckets.states
+        } else {
+            buckets = nil
+            states = parameters.map { AdamWState(for: $0) }
+        }
         collected =
-            shape.accumulation > 1
+            shape.accumulation > 1 && !isParallel
             ? parameters.map {
                 Variable(name: "\($0.name).gradient", shape: $0.shape, dtype: .float32)
             } : []
+        communication =
+            rank.mesh.rankCount > 1
+            ? try CommunicationLane(device: queue.device, overlaps: overlapsReduction) : nil
+        scheduler = Scheduler(
+            queue: queue, communication: communication, memoryFix: memoryFix)
 
-        scheduler = Scheduler(queue: queue, memoryFix: memoryFix)
         let graph = StepGraph(recompute: shape.recompute)
         for (parameter, variable) in zip(parameters, collected) {
             graph.collectGradient(of: graph.tensor(parameter.compute), in: variable)
         }
-        let scalarTensor = graph.tensor(scalars)
-        let logProbability = try Self.forward(
-            in: graph, model: model, shape: shape, tokens: tokens, labels: labels,
-            documentStart: documentStart, gradient: graph.tensor(logProbabilityGradient))
-        graph.recordSum(
-            of: logProbability, scale: -1,
-            into: scalarTensor.elements(from: StepScalar.lossSum.rawValue, count: 1),
-            accumulation: .addAfterFirstMicrostep)
-        try graph.backward()
-        if shape.accumulation == 1 {
-            graph.adamW(
-                parameters: parameters,
-                gradients: parameters.map { graph.gradient(of: graph.tensor($0.compute))! },
-                states: states, scalars: scalarTensor, settings: optimizer)
-            updateGraph = nil
-            gradientGraph = try scheduler.add(graph)
+        buckets?.collectGradients(in: graph)
+        try recordGradients(in: graph)
+        buckets?.reduceGradients(in: graph)
+        let isOneGraph = shape.accumulation == 1 && !isParallel
+        let update = isOneGraph ? graph : StepGraph()
+        if let buckets {
+            buckets.recordUpdate(
+                in: update, scalars: update.tensor(scalars), settings: optimizer)
         } else {
-            let update = StepGraph()
             update.adamW(
-                parameters: parameters, gradients: collected.map(update.tensor), states: states,
+                states: states,
+                gradients: isOneGraph
+                    ? parameters.map { graph.gradient(of: graph.tensor($0.compute))! }
+                    : collected.map(update.tensor),
                 scalars: update.tensor(scalars), settings: optimizer)
-            gradientGraph = try scheduler.add(graph)
-            updateGraph = try scheduler.add(update)
+        }
+        gradientGraph = try scheduler.add(graph)
+        updateGraph = isOneGraph ? nil : try scheduler.add(update)
+        if let gather = buckets?.recordMasterGather() {
+            masterGraph = try scheduler.add(gather)
+        } else {
+            masterGraph = nil
         }
         if validates {
             let validation = StepGraph()
@@ -152,6 +199,11 @@ public final class TrainingEngine {
             validationGraph = nil
         }
     }
+
+    deinit { communication?.end() }
+
+    /// Has every dispatch and collective recorded from now on.
+    public func record(in trace: Trace.Recorder) { scheduler.trace = trace }
 
     private static func forward(
         in graph: StepGraph, model: LlamaModel, shape: StepShape, tokens: Variable,
@@ -174,6 +226,12 @@ public final class TrainingEngine {
         scheduler.flops(of: gradientGraph) * Double(shape.accumulation)
     }
 
+    /// Bytes that this rank sends to others in one optimizer step.
+    public var sentByteCountPerStep: Int {
+        scheduler.sentByteCount(of: gradientGraph)
+            + (updateGraph.map(scheduler.sentByteCount) ?? 0)
+    }
+
     /// Allocates everything and clears optimizer state. Weights are the caller's to write, before or after.
     public func prepare() throws(ForjaError) {
         guard !isReady else { return }
@@ -185,24 +243,32 @@ public final class TrainingEngine {
             try state.secondMoment.clear(on: queue)
         }
         try scalars.clear(on: queue)
+        try buckets?.clear(on: queue)
         // Pre-training and SFT maximise the sum of log-probabilities; labels of −100 carry no gradient.
         try logProbabilityGradient.write(
             [Float](repeating: -1, count: logProbabilityGradient.shape.elementCount), on: queue)
         isReady = true
     }
 
-    /// Runs one optimizer step.
+    /// Gives every rank all float32 masters, of which each updates only its share. Every rank calls it.
+    public func gatherMasters() throws(ForjaError) {
+        if let masterGraph { try scheduler.run(masterGraph) }
+    }
+
+    /// Runs one optimizer step. Every rank of the mesh calls it.
     ///
     /// - Parameters:
     ///   - number: Number of the update, from 1: sets AdamW's bias corrections.
-    ///   - microbatches: One per microstep, in order; each `shape.sequences` rows.
+    ///   - microbatches: One per microstep, in order; each `shape.sequences` rows, this rank's.
     ///   - maxGradientNorm: Clip threshold; 0 clips nothing.
     public func step(
         number: Int, microbatches: [Batch], learningRate: Float, maxGradientNorm: Float
     ) throws(ForjaError) -> StepResult {
         precondition(microbatches.count == shape.accumulation)
         try prepare()
-        let labelCount = microbatches.reduce(0) { $0 + $1.labelCount }
+        // The mean is over the step's labels on all ranks, however they are spread.
+        let labelCount = try rank.data.gather(microbatches.reduce(0) { $0 + $1.labelCount })
+            .reduce(0, +)
         var values = [Float](repeating: 0, count: StepScalar.lossSum.rawValue)
         values[StepScalar.learningRate.rawValue] = learningRate
         values[StepScalar.biasCorrection1.rawValue] = Float(
@@ -214,7 +280,9 @@ public final class TrainingEngine {
         try scalars.write(values, on: queue)
         for (index, batch) in microbatches.enumerated() {
             try write(batch)
-            try scheduler.run(gradientGraph, isFirstMicrostep: index == 0)
+            try scheduler.run(
+                gradientGraph, isFirstMicrostep: index == 0,
+                isLastMicrostep: index == microbatches.count - 1)
         }
         if let updateGraph { try scheduler.run(updateGraph) }
         let report = try scalars.read(Float.self, on: queue)
@@ -224,7 +292,8 @@ public final class TrainingEngine {
             isFinite: report[StepScalar.isFinite.rawValue] == 1, labelCount: labelCount)
     }
 
-    /// Mean −log p over the labels of the batches that `next` gives until `nil`, in nats per token; weights do not change.
+    /// Mean −log p over the labels of the batches that `next` gives until `nil`, of this rank and all others of the data
+    /// axis, in nats per token; weights do not change. Every rank calls it.
     public func validate(
         _ next: () throws(ForjaError) -> Batch?
     ) throws(ForjaError) -> Double {
@@ -238,7 +307,9 @@ public final class TrainingEngine {
             sum += Double(try validationLoss.read(Float.self, on: queue)[0])
             count += batch.labelCount
         }
-        return sum / Double(max(count, 1))
+        let sums = try rank.data.gather(sum)
+        let counts = try rank.data.gather(count)
+        return sums.reduce(0, +) / Double(max(counts.reduce(0, +), 1))
     }
 
     private func write(_ batch: Batch) throws(ForjaError) {

@@ -13,6 +13,13 @@ public struct TrainingProgress: Sendable {
     public var secondsLeft: Double
 }
 
+/// Hears nothing.
+struct SilentObserver: TrainingObserver {
+    func note(_ text: String) {}
+    func progress(_ progress: TrainingProgress) {}
+    func sample(_ text: String, step: Int) {}
+}
+
 /// Receives a run's messages: notes as whole lines, progress after every step, samples after validations.
 public protocol TrainingObserver {
     func note(_ text: String)

@@ -25,6 +25,17 @@ struct ComputeOptions: ParsableArguments {
         if let note = try opened.takeKnownTuning() { Console.note(note) }
         return try Queue(device: opened)
     }
+
+    /// As `open`, a device for each of several ranks.
+    func open(rankCount: Int) throws(ForjaError) -> [Device] {
+        let (devices, note) = try device.open(rankCount: rankCount, threadCount: threads)
+        if let note { Console.note("device: \(note)") }
+        for (rank, device) in devices.enumerated() {
+            let note = try device.takeKnownTuning()
+            if rank == 0, let note { Console.note(note) }
+        }
+        return devices
+    }
 }
 
 /// Most tokens, sequences or texts of one request: more passes every device, and products of a few such numbers stay

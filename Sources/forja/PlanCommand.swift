@@ -1,6 +1,7 @@
 import ArgumentParser
 import ForjaCore
 import ForjaModels
+import ForjaParallel
 import ForjaRuntime
 import ForjaTraining
 import Foundation
@@ -90,7 +91,9 @@ struct PlanCommand: ParsableCommand {
             configuration, computeType: recipe.computeType, positions: recipe.sequenceLength)
         let shape = try TrainingData.stepShape(for: recipe, observer: ConsoleObserver())
         let engine = try TrainingEngine(
-            model: model, shape: shape, optimizer: recipe.optimizer, queue: queue)
+            model: model, shape: shape, optimizer: recipe.optimizer, queue: queue,
+            rank: recipe.mesh.rankCount == 1 ? .single : MeshRank(planning: recipe.mesh),
+            shardsState: recipe.shardsOptimizerState)
         // A prompt has at most as many tokens as bytes.
         let samplingBytes = try recipe.samplePrompt.map {
             try Generator(
@@ -110,10 +113,12 @@ struct PlanCommand: ParsableCommand {
         let engineBytes = engine.plannedByteCount + (samplingBytes ?? 0)
         let peak = engineBytes + process.bytes
         let report = Report(
-            parameters: configuration.parameterCount, tokensPerStep: engine.shape.tokensPerStep,
+            parameters: configuration.parameterCount,
+            tokensPerStep: engine.shape.tokensPerStep * recipe.dataParallel,
             flopsPerStep: configuration.trainingFlopsPerToken(
-                sequenceLength: recipe.sequenceLength) * Double(engine.shape.tokensPerStep),
-            dispatchedFlopsPerStep: engine.dispatchedFlopsPerStep,
+                sequenceLength: recipe.sequenceLength)
+                * Double(engine.shape.tokensPerStep * recipe.dataParallel),
+            dispatchedFlopsPerStep: engine.dispatchedFlopsPerStep * Double(recipe.dataParallel),
             peakBytes: peak, compilingPeakBytes: peak + process.compilerBytes,
             processBytes: process.bytes, compilerBytes: process.compilerBytes,
             engineBytes: engineBytes,
@@ -123,7 +128,8 @@ struct PlanCommand: ParsableCommand {
             }, optimizerBytes: parameterBytes(states),
             activationBytes: engine.scheduler.arenaByteCount,
             workspaceBytes: engine.scheduler.workspaceByteCount,
-            samplingBytes: samplingBytes ?? 0, communicationBytesPerStep: 0,
+            samplingBytes: samplingBytes ?? 0,
+            communicationBytesPerStep: engine.sentByteCountPerStep,
             deviceMemoryBytes: device.memoryBytes,
             fits: engineBytes <= device.memoryBytes)
         if json {

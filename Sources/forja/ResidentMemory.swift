@@ -14,6 +14,12 @@ enum ResidentMemory {
         device.description.sharesHostMemory ? peak : device.peakAllocatedBytes
     }
 
+    /// The same for the devices of several ranks.
+    static func peak(with devices: [Device]) -> Int {
+        devices[0].description.sharesHostMemory
+            ? peak : devices.reduce(0) { $0 + $1.peakAllocatedBytes }
+    }
+
     /// A line of /proc/self/status in bytes; it holds kB. `nil` where there is no such file.
     private static func linuxStatus(_ name: String) -> Int? {
         guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8) else {

@@ -1,5 +1,7 @@
 import ArgumentParser
 import ForjaCore
+import ForjaFormats
+import ForjaParallel
 import ForjaRuntime
 import ForjaTraining
 import Foundation
@@ -16,6 +18,7 @@ struct TrainCommand: ParsableCommand {
               forja train recipes/quickstart.yaml --run-dir runs/first
               forja train recipes/quickstart.yaml --run-dir runs/first --resume
               forja train recipes/quickstart.yaml --set training.max_steps=100 --set training.seed=2
+              forja train recipes/quickstart.yaml --data-parallel 2
 
             Once steps run, Ctrl-C or SIGTERM finishes the step, saves and exits with 130; a second one stops at once.
             """)
@@ -36,6 +39,23 @@ struct TrainCommand: ParsableCommand {
     @Option(
         help: "Computes in this type instead of the recipe's training.dtype: f32 or bf16.")
     var dtype: ComputeType?
+
+    @Option(
+        help: ArgumentHelp(
+            "Ranks that share out each step's sequences; the recipe's parallel.data.",
+            valueName: "count"))
+    var dataParallel: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "Ranks that share out the model; the recipe's parallel.tensor.", valueName: "count"))
+    var tensorParallel: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "Writes when every operation, transfer and collective of each rank ran, for Perfetto or chrome://tracing.",
+            valueName: "file"))
+    var trace: String?
 
     @Flag(help: "Prints the outcome as one JSON document.")
     var json = false
@@ -66,7 +86,10 @@ struct TrainCommand: ParsableCommand {
 
     func run() throws {
         let start = Date()
-        let overrides = set + (dtype.map { ["training.dtype=\($0.rawValue)"] } ?? [])
+        let overrides =
+            set + (dtype.map { ["training.dtype=\($0.rawValue)"] } ?? [])
+            + (dataParallel.map { ["parallel.data=\($0)"] } ?? [])
+            + (tensorParallel.map { ["parallel.tensor=\($0)"] } ?? [])
         let recipe = try Recipe(contentsOf: recipe, overrides: overrides)
         let directory = try RunDirectory(
             path: runDir ?? RunDirectory.defaultPath(name: recipe.name), isResuming: resume)
@@ -83,34 +106,33 @@ struct TrainCommand: ParsableCommand {
                     seconds: Date().timeIntervalSince(start)))
             return
         }
-        let queue = try compute.open()
-        let observer = ConsoleObserver(everySteps: recipe.loggingEverySteps)
-        let data = try TrainingData(recipe: recipe, run: directory, observer: observer)
-        let trainer = try Trainer(
-            recipe: recipe, data: data, run: directory, isResuming: resume, queue: queue,
-            peakFlopsPerSecond: try queue.device.measuredPeak(), observer: observer)
-        Console.note(
-            "\(recipe.name): \(trainer.parameterCount) parameters, "
-                + "\(trainer.plannedByteCount / 1_000_000) MB planned, on "
-                + "\(queue.device.description.name) "
-                + "(\(queue.device.description.kind.rawValue), "
-                + "\(queue.device.description.threadCount) threads); run in \(directory.path)")
-        Interruption.listen()
-        let validationLoss: Double?
-        do {
-            validationLoss = try trainer.train()
-        } catch {
-            observer.end()
-            throw error
+        let mesh = recipe.mesh
+        let devices = try compute.open(rankCount: mesh.rankCount)
+        let data = try TrainingData(
+            recipe: recipe, run: directory,
+            observer: ConsoleObserver(everySteps: recipe.loggingEverySteps))
+        let peak = try Self.measuredPeak(of: devices)
+        let isResuming = resume
+        let events = trace.map { _ in Trace() }
+        let outcomes = Result { () throws(ForjaError) in
+            try RankLauncher.run(mesh, timeoutSeconds: recipe.rankTimeoutSeconds) {
+                rank throws(ForjaError) in
+                try Self.train(
+                    recipe, data: data, in: directory, isResuming: isResuming, rank: rank,
+                    on: devices[rank.rank], trace: events?.recorder(rank: rank.rank),
+                    peakFlopsPerSecond: peak)
+            }
         }
-        observer.end()
+        // Of a run that failed too: that is when one looks.
+        if let trace, let events { try AtomicFile.write(events.json, to: trace) }
+        let validationLoss = try outcomes.get()[0]
         let seconds = Date().timeIntervalSince(start)
         if json {
             try Console.json(
                 Outcome(
                     runDirectory: directory.path, step: recipe.maxSteps,
                     validationLoss: validationLoss, unigramEntropy: data.unigramEntropy,
-                    peakBytes: ResidentMemory.peak(with: queue.device), seconds: seconds))
+                    peakBytes: ResidentMemory.peak(with: devices), seconds: seconds))
             return
         }
         if let validationLoss {
@@ -123,6 +145,45 @@ struct TrainCommand: ParsableCommand {
         Console.result(
             String(format: "%d steps in %.1f s; run in ", recipe.maxSteps, seconds)
                 + directory.path)
+    }
+
+    /// One rank's part of the run.
+    ///
+    /// - Returns: Validation loss after the last step.
+    private static func train(
+        _ recipe: Recipe, data: TrainingData, in directory: RunDirectory, isResuming: Bool,
+        rank: MeshRank, on device: Device, trace: Trace.Recorder?, peakFlopsPerSecond: Double?
+    ) throws(ForjaError) -> Double? {
+        let observer = ConsoleObserver(everySteps: recipe.loggingEverySteps)
+        let trainer = try Trainer(
+            recipe: recipe, data: data, run: directory, isResuming: isResuming,
+            queue: try Queue(device: device), rank: rank, peakFlopsPerSecond: peakFlopsPerSecond,
+            observer: observer)
+        if rank.isFirst {
+            let description = device.description
+            Console.note(
+                "\(recipe.name): \(trainer.parameterCount) parameters, "
+                    + "\(trainer.plannedByteCount / 1_000_000) MB planned, on "
+                    + "\(description.name) "
+                    + "(\(description.kind.rawValue), \(description.threadCount) threads)"
+                    + (rank.mesh.rankCount > 1 ? " for each rank of \(rank.mesh.description)" : "")
+                    + "; run in \(directory.path)")
+            Interruption.listen()
+        }
+        if let trace { trainer.record(in: trace) }
+        defer { observer.end() }
+        return try trainer.train()
+    }
+
+    /// Peak FLOP/s of the ranks' devices together; `nil` where one cannot be measured.
+    private static func measuredPeak(of devices: [Device]) throws(ForjaError) -> Double? {
+        guard devices.allSatisfy({ [.host, .openCLCPU].contains($0.description.kind) }) else {
+            return nil
+        }
+        // Ranks on one machine share its cores; what they have together is measured at once.
+        let threads = devices.reduce(0) { $0 + $1.description.threadCount }
+        return try Device.measureHostPeak(
+            threadCount: min(threads, ProcessInfo.processInfo.activeProcessorCount))
     }
 
     private static func checkUnchanged(

@@ -11,6 +11,7 @@
 #include "forja_device.h"
 #include "forja_buffer.h"
 #include "forja_queue.h"
+#include "forja_event.h"
 #include "forja_matmul.h"
 #include "forja_attention.h"
 #include "forja_log_probability.h"

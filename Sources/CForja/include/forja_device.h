@@ -61,6 +61,13 @@ forja_status forja_device_open_host(forja_device **out, uint32_t thread_count);
 /// ours leaves its programs alone unless FORJA_PROGRAM_CACHE=1; FORJA_PROGRAM_CACHE=0 turns it off.
 forja_status forja_device_open_opencl(forja_device **out, size_t index);
 
+/// Opens sub-device `part` of `part_count` equal ones that OpenCL device `index` is split into: ranks
+/// that share a CPU runtime's device each get cores of their own.
+/// @return FORJA_ERROR_UNAVAILABLE when the device has too few compute units or cannot be split;
+///         GPUs usually cannot.
+forja_status forja_device_open_opencl_part(forja_device **out, size_t index, uint32_t part,
+                                           uint32_t part_count);
+
 /// Where Forja keeps what it can make again, without a final slash: `$FORJA_CACHE_DIR`, else
 /// `$XDG_CACHE_HOME/forja` if that is absolute, else `~/.cache/forja`. It need not exist.
 /// @return Characters written, the terminator not counted; 0 when no variable names a directory or

@@ -12,6 +12,7 @@ extern "C" {
 typedef struct forja_device forja_device;
 typedef struct forja_buffer forja_buffer;
 typedef struct forja_queue forja_queue;
+typedef struct forja_event forja_event;
 
 typedef enum forja_dtype {
     FORJA_DTYPE_F32 = 0,

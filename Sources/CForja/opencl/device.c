@@ -117,9 +117,48 @@ void forja__opencl_device_close(forja_device *device) {
     forja__opencl()->clReleaseContext(opencl->context);
     pthread_mutex_destroy(&opencl->program_lock);
     pthread_mutex_destroy(&opencl->launch_lock);
+    if (opencl->is_sub_device)
+        forja__opencl_sub_device_free(opencl->id);
     free(opencl->tuned);
     free(opencl);
     device->opencl = NULL;
+}
+
+forja_status forja__opencl_sub_device(forja__opencl_entry *out, const forja__opencl_entry *entry,
+                                      uint32_t part, uint32_t part_count) {
+    const forja__opencl_api *cl = forja__opencl();
+    forja_device_info info;
+    FORJA__TRY(forja__opencl_describe(&info, entry));
+    const uint32_t units = info.compute_units / part_count;
+    if (units == 0)
+        return forja__fail(FORJA_ERROR_UNAVAILABLE,
+                           "%s has %u compute units, too few for %u sub-devices; use fewer",
+                           info.name, info.compute_units, part_count);
+    const cl_device_partition_property properties[] = {CL_DEVICE_PARTITION_EQUALLY, units, 0};
+    const cl_uint capacity = info.compute_units / units;
+    cl_device_id *ids = calloc(capacity, sizeof *ids);
+    if (!ids)
+        return forja__fail(FORJA_ERROR_OUT_OF_MEMORY,
+                           "no memory for a list of devices; free memory on the machine");
+    cl_uint count = 0;
+    const cl_int code = cl->clCreateSubDevices(entry->id, properties, capacity, ids, &count);
+    if (code != CL_SUCCESS || count <= part) {
+        free(ids);
+        return forja__fail(FORJA_ERROR_UNAVAILABLE,
+                           "%s cannot be split into %u sub-devices: clCreateSubDevices says %s "
+                           "(%d); let the ranks share it",
+                           info.name, part_count, forja__opencl_code_name(code), (int)code);
+    }
+    for (cl_uint i = 0; i < count; i++)
+        if (i != part)
+            cl->clReleaseDevice(ids[i]);
+    *out = (forja__opencl_entry){entry->platform, ids[part]};
+    free(ids);
+    return FORJA_OK;
+}
+
+void forja__opencl_sub_device_free(cl_device_id id) {
+    forja__opencl()->clReleaseDevice(id);
 }
 
 bool forja__opencl_is_cpu(const forja_device *device) {

@@ -30,6 +30,7 @@ typedef struct forja__tuned {
 struct forja__opencl_device {
     cl_platform_id platform;
     cl_device_id id;
+    bool is_sub_device;
     cl_context context;
     /// Device, driver and platform with their versions, one per line: part of every cache key.
     char identity[1280];
@@ -65,6 +66,11 @@ forja_status forja__opencl_describe(forja_device_info *out, const forja__opencl_
 
 /// Opens `entry` into `device`, whose info is filled; undoes what it did on failure.
 forja_status forja__opencl_device_open(forja_device *device, const forja__opencl_entry *entry);
+/// Makes `out` sub-device `part` of `part_count` equal ones; to be released by
+/// forja__opencl_sub_device_free, which leaves whole devices alone.
+forja_status forja__opencl_sub_device(forja__opencl_entry *out, const forja__opencl_entry *entry,
+                                      uint32_t part, uint32_t part_count);
+void forja__opencl_sub_device_free(cl_device_id id);
 void forja__opencl_device_close(forja_device *device);
 
 /// Runs the capability probes and sets has_fp16, has_fp64, has_subgroups, matrix_units, has_nv_mma
@@ -90,6 +96,9 @@ forja_status forja__opencl_buffer_fill(forja_queue *queue, forja_buffer *buffer,
 forja_status forja__opencl_queue_create(forja_queue *queue);
 void forja__opencl_queue_free(forja_queue *queue);
 forja_status forja__opencl_queue_finish(forja_queue *queue);
+forja_status forja__opencl_event_record(forja_event *event, forja_queue *queue);
+forja_status forja__opencl_event_wait(const forja_event *event);
+void forja__opencl_event_free(forja_event *event);
 
 /// "CL_OUT_OF_RESOURCES" for -5; "unknown code" for what OpenCL 1.2 does not list.
 const char *forja__opencl_code_name(cl_int code);

@@ -8,10 +8,12 @@
 #define FORJA__OPENCL_ENTRY_POINTS(X)                                                           \
     X(clGetPlatformIDs) X(clGetPlatformInfo) X(clGetDeviceIDs) X(clGetDeviceInfo)               \
     X(clCreateContext) X(clReleaseContext)                                                      \
-    X(clCreateCommandQueue) X(clReleaseCommandQueue) X(clFinish)                                \
+    X(clCreateCommandQueue) X(clReleaseCommandQueue) X(clFinish) X(clFlush)                     \
     X(clCreateBuffer) X(clReleaseMemObject)                                                     \
     X(clEnqueueReadBuffer) X(clEnqueueWriteBuffer) X(clEnqueueCopyBuffer)                       \
     X(clEnqueueFillBuffer)                                                                      \
+    X(clEnqueueMarkerWithWaitList) X(clWaitForEvents) X(clReleaseEvent)                         \
+    X(clCreateSubDevices) X(clReleaseDevice)                                                    \
     X(clCreateProgramWithSource) X(clCreateProgramWithBinary) X(clBuildProgram)                 \
     X(clGetProgramInfo) X(clGetProgramBuildInfo) X(clReleaseProgram)                            \
     X(clCreateKernel) X(clReleaseKernel) X(clSetKernelArg) X(clEnqueueNDRangeKernel)

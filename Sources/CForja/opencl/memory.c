@@ -1,4 +1,4 @@
-// Buffers and command queues of an OpenCL device.
+// Buffers, command queues and events of an OpenCL device.
 #include "device.h"
 
 // CL_MEM_READ_WRITE alone: CPU runtimes then hold the one copy in host memory, and GPUs the one in
@@ -67,4 +67,26 @@ void forja__opencl_queue_free(forja_queue *queue) {
 
 forja_status forja__opencl_queue_finish(forja_queue *queue) {
     return check(forja__opencl()->clFinish(queue->command_queue), "clFinish", queue);
+}
+
+forja_status forja__opencl_event_record(forja_event *event, forja_queue *queue) {
+    cl_event marker;
+    FORJA__TRY(check(
+        forja__opencl()->clEnqueueMarkerWithWaitList(queue->command_queue, 0, NULL, &marker),
+        "clEnqueueMarkerWithWaitList", queue));
+    event->opencl_event = marker;
+    // Without a flush a driver may hold the work back until somebody waits in this queue.
+    return check(forja__opencl()->clFlush(queue->command_queue), "clFlush", queue);
+}
+
+forja_status forja__opencl_event_wait(const forja_event *event) {
+    const cl_event marker = event->opencl_event;
+    cl_int code = forja__opencl()->clWaitForEvents(1, &marker);
+    return code == CL_SUCCESS
+               ? FORJA_OK
+               : forja__opencl_fail(code, "clWaitForEvents", event->device->info.name);
+}
+
+void forja__opencl_event_free(forja_event *event) {
+    forja__opencl()->clReleaseEvent(event->opencl_event);
 }

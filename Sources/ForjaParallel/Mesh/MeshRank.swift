@@ -42,6 +42,17 @@ public final class MeshRank: Sendable {
         tensor = Collectives()
     }
 
+    /// The first rank of a mesh that is only planned: nothing it records can run.
+    public init(planning mesh: Mesh) {
+        self.mesh = mesh
+        func group(_ rankCount: Int) -> Collectives {
+            rankCount == 1 ? Collectives() : Collectives(PlannedRank(rankCount: rankCount))
+        }
+        world = group(mesh.rankCount)
+        data = group(mesh.data)
+        tensor = group(mesh.tensor)
+    }
+
     public var rank: Int { world.rank }
     /// Rank 0 alone prints and writes what a run has once.
     public var isFirst: Bool { rank == 0 }

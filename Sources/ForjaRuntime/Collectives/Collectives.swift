@@ -22,12 +22,13 @@ public final class Collectives: Sendable {
     /// Replaces this rank's chunk of `values` by its sum over all ranks. The other chunks stay this rank's own.
     ///
     /// - Parameters:
-    ///   - values: Elements of `dtype`, as many on every rank, cut as `RankChunks` says.
+    ///   - values: Elements of `dtype`, as many on every rank.
     ///   - dtype: float32 or bfloat16.
+    ///   - block: Elements of a chunk are a multiple of it, as `RankChunks` says.
     public func reduceScatter(
-        _ values: UnsafeMutableRawBufferPointer, dtype: DType
+        _ values: UnsafeMutableRawBufferPointer, dtype: DType, block: Int = RankChunks.block
     ) throws(ForjaError) {
-        let chunks = chunks(of: values, dtype)
+        let chunks = chunks(of: values, dtype, block)
         guard rankCount > 1, chunks.elementCount > 0 else { return }
         progress.beginCollective()
         let own = chunks[rank]
@@ -47,9 +48,9 @@ public final class Collectives: Sendable {
 
     /// Gives every rank all chunks of `values`, each from the rank it belongs to by `RankChunks`.
     public func allGather(
-        _ values: UnsafeMutableRawBufferPointer, dtype: DType
+        _ values: UnsafeMutableRawBufferPointer, dtype: DType, block: Int = RankChunks.block
     ) throws(ForjaError) {
-        let chunks = chunks(of: values, dtype)
+        let chunks = chunks(of: values, dtype, block)
         guard rankCount > 1, chunks.elementCount > 0 else { return }
         progress.beginCollective()
         try communicator.allGather(
@@ -116,7 +117,10 @@ public final class Collectives: Sendable {
         }
     }
 
-    private func chunks(of values: UnsafeMutableRawBufferPointer, _ dtype: DType) -> RankChunks {
-        RankChunks(elementCount: values.count / dtype.byteCount, rankCount: rankCount)
+    private func chunks(
+        of values: UnsafeMutableRawBufferPointer, _ dtype: DType, _ block: Int
+    ) -> RankChunks {
+        RankChunks(
+            elementCount: values.count / dtype.byteCount, rankCount: rankCount, block: block)
     }
 }

@@ -11,11 +11,11 @@ public struct RankChunks: Hashable, Sendable {
     /// Elements of every chunk but the last ones.
     public let stride: Int
 
-    public init(elementCount: Int, rankCount: Int) {
+    /// - Parameter block: Elements that stay together: a row, where rows are shared out.
+    public init(elementCount: Int, rankCount: Int, block: Int = Self.block) {
         self.elementCount = elementCount
         self.rankCount = rankCount
-        stride =
-            ((elementCount + rankCount - 1) / rankCount).rounded(upTo: Self.block)
+        stride = ((elementCount + rankCount - 1) / rankCount).rounded(upTo: max(block, 1))
     }
 
     /// Elements of a rank's chunk.

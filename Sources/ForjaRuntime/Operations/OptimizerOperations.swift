@@ -17,13 +17,17 @@ public enum StepScalar: Int, Sendable {
 }
 
 extension StepGraph {
-    /// Partial sums of squares of every gradient, in order, then norm, clip scale and finite flag.
-    package func recordGradientNorm(of gradients: [Tensor], scalars: Tensor) {
+    /// Partial sums of squares that tensors of so many elements give.
+    package static func sumSquaresCount(_ elementCounts: [Int]) -> Int {
         let chunk = Int(FORJA_SUM_SQUARES_CHUNK)
-        let counts = gradients.map { ($0.elementCount + chunk - 1) / chunk }
-        let partials = transient("gradient norm partials", [counts.reduce(0, +)], .float32)
+        return elementCounts.reduce(0) { $0 + ($1 + chunk - 1) / chunk }
+    }
+
+    /// Partial sums of squares of every gradient, in order, from the start of `partials`.
+    package func recordSumSquares(of gradients: [Tensor], into partials: Tensor) {
         var start = 0
-        for (gradient, count) in zip(gradients, counts) {
+        for gradient in gradients {
+            let count = Self.sumSquaresCount([gradient.elementCount])
             let part = partials.elements(from: start, count: count)
             record("sum_squares", reads: [gradient], writes: [part], forja_sum_squares) {
                 forja_sum_squares_args(
@@ -31,6 +35,10 @@ extension StepGraph {
             }
             start += count
         }
+    }
+
+    /// Norm, clip scale and finite flag from partial sums of squares and the loss.
+    package func recordGradientNorm(partials: Tensor, scalars: Tensor) {
         record(
             "gradient_norm", reads: [partials, scalars], writes: [scalars], forja_gradient_norm
         ) {

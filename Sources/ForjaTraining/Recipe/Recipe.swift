@@ -2,6 +2,7 @@ import ForjaCore
 import ForjaFormats
 import ForjaModels
 import ForjaNN
+import ForjaParallel
 import ForjaRuntime
 import Foundation
 
@@ -97,6 +98,10 @@ public struct Recipe: Sendable {
     public var accumulation: Int { integer("training.gradient_accumulation_steps")! }
     public var dataParallel: Int { integer("parallel.data")! }
     public var tensorParallel: Int { integer("parallel.tensor")! }
+    public var mesh: Mesh { Mesh(data: dataParallel, tensor: tensorParallel) }
+    /// ZeRO-1.
+    public var shardsOptimizerState: Bool { integer("parallel.zero")! == 1 }
+    public var rankTimeoutSeconds: Double { number("parallel.timeout_seconds")! }
     public var seed: UInt64 { UInt64(integer("training.seed")!) }
     /// Type of activations and of the weights that kernels read.
     public var computeType: DType { DType(rawValue: string("training.dtype")!)! }
@@ -116,9 +121,10 @@ public struct Recipe: Sendable {
     public var loggingEverySteps: Int { integer("logging.every_steps")! }
     public var writesTensorBoard: Bool { boolean("logging.tensorboard")! }
 
+    /// The part of a step that one data-parallel rank makes.
     public var stepShape: StepShape {
         StepShape(
-            sequences: batchSize / accumulation, sequenceLength: sequenceLength,
+            sequences: batchSize / (accumulation * dataParallel), sequenceLength: sequenceLength,
             accumulation: accumulation, documentMask: documentMask,
             recompute: StepGraph.RecomputePolicy(rawValue: string("training.recompute")!)!)
     }
@@ -220,11 +226,22 @@ public struct Recipe: Sendable {
     }
 
     private func checkMesh() throws(ForjaError) {
-        for path in ["parallel.data", "parallel.tensor"] where integer(path) != 1 {
+        let rows = batchSize / accumulation
+        guard rows % dataParallel == 0 else {
+            let valid = (1...rows).filter { rows % $0 == 0 }.map(String.init)
+            throw ForjaError(
+                .invalidInput,
+                "parallel.data is \(dataParallel) and does not divide the \(rows) sequences of a "
+                    + "microstep (training.batch_size_sequences \(batchSize) over "
+                    + "training.gradient_accumulation_steps \(accumulation))"
+                    + place("parallel.data"),
+                fix: "use one of \(valid.joined(separator: ", ")), or another batch")
+        }
+        guard tensorParallel == 1 else {
             throw ForjaError(
                 .unavailable,
-                "\(path) is \(integer(path)!); this build trains on one device"
-                    + place(path), fix: "set \(path) to 1")
+                "parallel.tensor is \(tensorParallel); this build trains data-parallel only"
+                    + place("parallel.tensor"), fix: "set parallel.tensor to 1")
         }
     }
 
@@ -270,6 +287,12 @@ public struct Recipe: Sendable {
             text += "\(parts.last!): \(value.yaml)\n"
         }
         return text
+    }
+
+    /// What every rank of a mesh must agree on: all keys but paths that are compared by content.
+    var sharedYAML: String {
+        RecipeSchema.keys.filter { !$0.isComparedByContent }
+            .compactMap { key in values[key.path].map { "\(key.path): \($0.yaml)\n" } }.joined()
     }
 
     /// Keys whose values differ from those of `other`, but those that may change on resume. Of paths that are compared

@@ -133,6 +133,14 @@ public enum RecipeSchema {
         RecipeKey(
             "parallel.tensor", .integer(1...65_536), default: .integer(1), mayChangeOnResume: true,
             "Tensor-parallel ranks."),
+        RecipeKey(
+            "parallel.zero", .integer(0...1), default: .integer(1), mayChangeOnResume: true,
+            "1: each data-parallel rank keeps and updates its share of the optimizer's state (ZeRO-1); 0: all of it."
+        ),
+        RecipeKey(
+            "parallel.timeout_seconds", .number(1...1_000_000), default: .number(600),
+            mayChangeOnResume: true,
+            "How long ranks wait for one another before the run stops and names the one missing."),
 
         RecipeKey(
             "checkpoint.every_steps", .integer(0...1_000_000_000), default: .integer(500),

@@ -1,0 +1,188 @@
+import CForja
+import ForjaCore
+import Foundation
+
+/// Runs a rank's collectives one after another, on a thread of its own where they are to overlap computation.
+///
+/// On the host a collective works on the buffer itself. On an OpenCL device its bytes go through host memory, by a queue
+/// of the lane's own, once the device has done what was queued before.
+package final class CommunicationLane: @unchecked Sendable {
+    /// A collective with its address resolved.
+    struct Call {
+        let name: String
+        let dispatch: CollectiveDispatch
+        let span: forja_span
+
+        var byteCount: Int { dispatch.chunks.elementCount * dispatch.dtype.byteCount }
+        /// First byte in the buffer.
+        var byteOffset: Int { Int(span.offset) * dispatch.dtype.byteCount }
+    }
+
+    private struct Job {
+        let call: Call
+        let isReady: Event?
+    }
+
+    private let device: Device
+    /// For copies to and from the device; `nil` on the host.
+    private let copies: Queue?
+    private let overlaps: Bool
+    private var staging = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+
+    /// Set before the first call.
+    var trace: Trace.Recorder?
+
+    private let condition = NSCondition()
+    // Guarded by the condition.
+    private var jobs: [Job] = []
+    private var submittedCount = 0
+    private var doneCount = 0
+    private var failure: ForjaError?
+    private var isEnding = false
+    private var hasThread = false
+
+    /// - Parameter overlaps: Whether collectives may run beside computation; without, each is done when `submit` returns.
+    package init(device: Device, overlaps: Bool) throws(ForjaError) {
+        self.device = device
+        self.overlaps = overlaps
+        copies = device.description.kind == .host ? nil : try Queue(device: device)
+    }
+
+    deinit { staging.deallocate() }
+
+    /// Makes room for the largest call, so that none allocates.
+    func reserve(byteCount: Int) {
+        guard copies != nil, byteCount > staging.count else { return }
+        staging.deallocate()
+        staging = .allocate(byteCount: byteCount, alignment: 4096)
+    }
+
+    /// Queues a collective behind those before it, to begin when `compute` has done what is queued there now.
+    ///
+    /// - Returns: Its number, for `wait`.
+    func submit(_ call: Call, after compute: Queue) throws(ForjaError) -> Int {
+        let isReady = copies == nil ? nil : try Event(compute)
+        guard overlaps else {
+            try run(Job(call: call, isReady: isReady))
+            return 0
+        }
+        condition.lock()
+        defer { condition.unlock() }
+        if let failure { throw failure }
+        if !hasThread { start() }
+        jobs.append(Job(call: call, isReady: isReady))
+        submittedCount += 1
+        condition.broadcast()
+        return submittedCount
+    }
+
+    /// Waits until the collective with that number, and so every one before it, is done.
+    func wait(for number: Int) throws(ForjaError) {
+        condition.lock()
+        defer { condition.unlock() }
+        while doneCount < number, failure == nil { condition.wait() }
+        if let failure { throw failure }
+    }
+
+    /// Ends the thread once nothing is left to do. Later calls of `submit` start another.
+    package func end() {
+        condition.withLock {
+            isEnding = true
+            condition.broadcast()
+        }
+    }
+
+    private func start() {
+        hasThread = true
+        isEnding = false
+        let thread = Thread { [self] in
+            while let job = next() {
+                do throws(ForjaError) {
+                    try run(job)
+                    finish(nil)
+                } catch {
+                    finish(error)
+                }
+            }
+        }
+        thread.name = "communication"
+        thread.start()
+    }
+
+    private func next() -> Job? {
+        condition.lock()
+        defer { condition.unlock() }
+        while jobs.isEmpty, !isEnding, failure == nil { condition.wait() }
+        guard !jobs.isEmpty, failure == nil else {
+            hasThread = false
+            return nil
+        }
+        return jobs.removeFirst()
+    }
+
+    private func finish(_ error: ForjaError?) {
+        condition.withLock {
+            doneCount += 1
+            failure = failure ?? error
+            condition.broadcast()
+        }
+    }
+
+    private func run(_ job: Job) throws(ForjaError) {
+        let start = trace == nil ? 0 : Trace.now
+        defer { trace?.add(job.call.name, "collective", lane: .communication, since: start) }
+        let call = job.call
+        guard let copies else {
+            let bytes = forja_buffer_get_host_pointer(call.span.buffer)! + call.byteOffset
+            return try exchange(
+                call, UnsafeMutableRawBufferPointer(start: bytes, count: call.byteCount))
+        }
+        try job.isReady?.wait()
+        let bytes = UnsafeMutableRawBufferPointer(rebasing: staging[..<call.byteCount])
+        try copyThroughHost(call, bytes, copies)
+    }
+
+    /// Reads what this rank gives, and writes what it gets back.
+    private func copyThroughHost(
+        _ call: Call, _ bytes: UnsafeMutableRawBufferPointer, _ copies: Queue
+    ) throws(ForjaError) {
+        let chunk = call.dispatch.chunks[call.dispatch.group.rank]
+        let size = call.dispatch.dtype.byteCount
+        let own = chunk.lowerBound * size..<chunk.upperBound * size
+        let whole = 0..<bytes.count
+        let given = call.dispatch.operation == .allGather ? own : whole
+        let taken = call.dispatch.operation == .reduceScatter ? own : whole
+        let start = trace == nil ? 0 : Trace.now
+        try copy(given) { forja_buffer_read(copies.handle, $0, call.span.buffer, $1, $2) }
+        trace?.add("copy to host", "transfer", lane: .communication, since: start)
+        try exchange(call, bytes)
+        let end = trace == nil ? 0 : Trace.now
+        try copy(taken) { forja_buffer_write(copies.handle, call.span.buffer, $1, $0, $2) }
+        trace?.add("copy to device", "transfer", lane: .communication, since: end)
+
+        func copy(
+            _ range: Range<Int>,
+            _ transfer: (UnsafeMutableRawPointer, UInt64, UInt64) -> forja_status
+        ) throws(ForjaError) {
+            guard !range.isEmpty else { return }
+            try engineCheck(
+                transfer(
+                    bytes.baseAddress! + range.lowerBound,
+                    UInt64(call.byteOffset + range.lowerBound), UInt64(range.count)))
+        }
+    }
+
+    private func exchange(
+        _ call: Call, _ bytes: UnsafeMutableRawBufferPointer
+    ) throws(ForjaError) {
+        let (group, dtype) = (call.dispatch.group, call.dispatch.dtype)
+        let block = call.dispatch.block
+        switch call.dispatch.operation {
+        case .reduceScatter: try group.reduceScatter(bytes, dtype: dtype, block: block)
+        case .allGather: try group.allGather(bytes, dtype: dtype, block: block)
+        case .allReduce:
+            try group.reduceScatter(bytes, dtype: dtype, block: block)
+            try group.allGather(bytes, dtype: dtype, block: block)
+        }
+    }
+}

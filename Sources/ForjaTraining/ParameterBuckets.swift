@@ -1,0 +1,154 @@
+import ForjaCore
+import ForjaModels
+import ForjaNN
+import ForjaParallel
+import ForjaRuntime
+
+/// Parameters of one data-parallel rank, laid out so that whole buckets are exchanged: gradients that are reduced while
+/// the backward pass still runs, and with ZeRO-1 the shard of state and update that is this rank's.
+///
+/// A step with ZeRO-1, for each bucket:
+///
+///     backward → reduce-scatter of gradients → norm → AdamW on the shard → all-gather of weights
+///
+/// and without: backward → all-reduce of gradients → norm → AdamW on everything. Both give every rank the same weights.
+/// ZeRO-1: Rajbhandari et al., 2020, arXiv:1910.02054.
+final class ParameterBuckets {
+    /// What this rank updates.
+    let states: [AdamWState]
+    private let parameters: [Parameter]
+    private let layout: GradientBuckets
+    private let group: Collectives
+    private let shardsState: Bool
+    /// By bucket; gradients and masters are float32, weights of the computation's type.
+    private let gradients: [Variable]
+    private let weights: [Variable]
+    /// Empty where the weights are the masters.
+    private let masters: [Variable]
+    /// Sums of squares of every rank's gradients, `[ranks · most of a rank]`.
+    private let partials: Variable
+    private let partialCount: Int
+
+    /// Lays the model's parameters into buckets; nothing is allocated.
+    ///
+    /// - Parameters:
+    ///   - completionOrder: As `GradientBuckets` takes it.
+    ///   - shardsState: ZeRO-1.
+    init(
+        _ model: LlamaModel, completionOrder: [Int], group: Collectives, shardsState: Bool
+    ) {
+        let parameters = model.parameters
+        let counts = parameters.map(\.shape.elementCount)
+        let layout = GradientBuckets(
+            elementCounts: counts, completionOrder: completionOrder,
+            leastElementCount: GradientBuckets.leastElementCount(total: counts.reduce(0, +)))
+        self.parameters = parameters
+        self.layout = layout
+        self.group = group
+        self.shardsState = shardsState
+        func buckets(_ name: String, _ dtype: DType) -> [Variable] {
+            layout.elementCounts.enumerated().map {
+                Variable(name: "\(name) bucket \($0)", shape: [$1], dtype: dtype)
+            }
+        }
+        gradients = buckets("gradient", .float32)
+        weights = buckets("weight", model.computeType)
+        masters = model.computeType == .float32 ? [] : buckets("master", .float32)
+        for (parameter, slot) in zip(parameters, layout.slots) {
+            parameter.compute.lay(into: weights[slot.bucket], at: slot.offset)
+            if !masters.isEmpty {
+                parameter.master.lay(into: masters[slot.bucket], at: slot.offset)
+            }
+        }
+        func piecesOf(_ rank: Int) -> [GradientBuckets.Piece] {
+            layout.pieces(rank: rank, rankCount: group.rankCount)
+        }
+        states =
+            shardsState
+            ? piecesOf(group.rank).map {
+                AdamWState(for: parameters[$0.parameter], elements: $0.elements)
+            } : parameters.map { AdamWState(for: $0) }
+        partialCount =
+            shardsState
+            ? (0..<group.rankCount).map {
+                StepGraph.sumSquaresCount(piecesOf($0).map(\.elements.count))
+            }.max()! : StepGraph.sumSquaresCount(counts)
+        partials = Variable(
+            name: "gradient norm partials",
+            shape: [shardsState ? group.rankCount * partialCount : partialCount], dtype: .float32)
+    }
+
+    /// Sets to zero what no dispatch writes and exchanges carry.
+    func clear(on queue: Queue) throws(ForjaError) {
+        for variable in gradients + [partials] { try variable.clear(on: queue) }
+    }
+
+    /// Makes `graph` collect the parameters' gradients in the buckets. Before its backward pass is recorded.
+    func collectGradients(in graph: StepGraph) {
+        for (parameter, slot) in zip(parameters, layout.slots) {
+            graph.collectGradient(
+                of: graph.tensor(parameter.compute), in: gradient(slot, graph))
+        }
+    }
+
+    /// Has each bucket reduced as soon as it is complete. After the backward pass is recorded.
+    func reduceGradients(in graph: StepGraph) {
+        // Ranks pair their collectives by position, so every rank goes through the buckets in the order of the recorded
+        // step, never in the order in which they happen to be ready.
+        for bucket in gradients {
+            graph.insertCollective(
+                shardsState ? .reduceScatter : .allReduce, afterLastWriteOf: graph.tensor(bucket),
+                over: group)
+        }
+    }
+
+    /// Records the step's end: global norm, update, and every rank's weights for all.
+    func recordUpdate(in graph: StepGraph, scalars: Tensor, settings: AdamWSettings) {
+        let own = states.map { state in
+            let index = parameters.firstIndex { $0 === state.parameter }!
+            return gradient(layout.slots[index], graph)
+                .elements(from: state.elements.lowerBound, count: state.elements.count)
+        }
+        graph.recordCollective(
+            .allReduce, on: scalars.elements(from: StepScalar.lossSum.rawValue, count: 1),
+            over: group)
+        let all = graph.tensor(partials)
+        if shardsState {
+            graph.recordSumSquares(
+                of: own,
+                into: all.elements(from: group.rank * partialCount, count: partialCount))
+            graph.recordCollective(.allGather, on: all, over: group, block: partialCount)
+        } else {
+            graph.recordSumSquares(of: own, into: all)
+        }
+        graph.recordGradientNorm(partials: all, scalars: scalars)
+        for bucket in weights.indices {
+            for (state, gradient) in zip(states, own)
+            where slot(of: state.parameter).bucket == bucket {
+                graph.recordAdamW(state, gradient: gradient, scalars: scalars, settings: settings)
+            }
+            guard shardsState else { continue }
+            graph.recordCollective(
+                .allGather, on: graph.tensor(weights[bucket]), over: group, overlaps: true)
+        }
+    }
+
+    /// Records what gives every rank all float32 masters, of which it updates only its shard; `nil` when it has them.
+    func recordMasterGather() -> StepGraph? {
+        guard shardsState, !masters.isEmpty else { return nil }
+        let graph = StepGraph()
+        for master in masters {
+            graph.recordCollective(.allGather, on: graph.tensor(master), over: group)
+        }
+        return graph
+    }
+
+    private func slot(of parameter: Parameter) -> GradientBuckets.Slot {
+        layout.slots[parameters.firstIndex { $0 === parameter }!]
+    }
+
+    private func gradient(_ slot: GradientBuckets.Slot, _ graph: StepGraph) -> Tensor {
+        graph.tensor(gradients[slot.bucket])
+            .elements(from: slot.offset, count: slot.elementCount)
+    }
+}

@@ -1,0 +1,147 @@
+import ForjaTestSupport
+import Foundation
+import Testing
+
+/// `forja train --data-parallel`: what a user sees of several ranks in one process.
+@Suite("Training on a mesh of one process")
+struct MeshTests {
+    /// Losses of a run, by step.
+    private func losses(_ run: String, in workspace: Workspace) -> [Double] {
+        workspace.stepMetrics(run).compactMap(\.loss)
+    }
+
+    private func expectClose(
+        _ seen: [Double], _ expected: [Double], sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        #expect(seen.count == expected.count, sourceLocation: sourceLocation)
+        for (a, b) in zip(seen, expected) {
+            // Sums over ranks are taken in another order than on one device.
+            #expect(abs(a / b - 1) <= 1e-5, sourceLocation: sourceLocation)
+        }
+    }
+
+    @Test(
+        "data 2 and 4 give the losses of one device, once each", arguments: TestedDevice.selectors)
+    func matchesOneDevice(device: String) throws {
+        let workspace = try Workspace()
+        let one = try workspace.train("one", device: device)
+        #expect(one.status == 0, "\(one)")
+        for ranks in ["2", "4"] {
+            let mesh = try workspace.train(
+                "mesh\(ranks)", [], ["--data-parallel", ranks], device: device)
+            #expect(mesh.status == 0, "\(mesh)")
+            expectClose(losses("mesh\(ranks)", in: workspace), losses("one", in: workspace))
+            let validation = { (run: String) in
+                workspace.stepMetrics(run).compactMap(\.validationLoss)
+            }
+            expectClose(validation("mesh\(ranks)"), validation("one"))
+            #expect(mesh.errors.components(separatedBy: "step 12/12").count == 2, "\(mesh)")
+        }
+    }
+
+    @Test("the same mesh twice, and stopped and resumed, gives the same bits")
+    func resumesOnTheSameMesh() throws {
+        let workspace = try Workspace()
+        for run in ["first", "second"] {
+            let outcome = try workspace.train(run, [], ["--data-parallel", "2"])
+            #expect(outcome.status == 0, "\(outcome)")
+        }
+        let stopped = try workspace.train(
+            "stopped", [], ["--data-parallel", "2"],
+            environment: ["FORJA_TEST_FAULT": "fail:1:7"])
+        #expect(stopped.status == 1)
+        #expect(stopped.errors.contains("failed on purpose"), "\(stopped)")
+        #expect(workspace.has("stopped/checkpoints/step-4/forja.json"))
+        let resumed = try workspace.train("stopped", [], ["--data-parallel", "2", "--resume"])
+        #expect(resumed.status == 0, "\(resumed)")
+        #expect(resumed.errors.contains("resumed from step 4\n"))
+        for run in ["second", "stopped"] {
+            #expect(workspace.stepMetrics(run) == workspace.stepMetrics("first"))
+            for name in [
+                "model.safetensors", "optimizer-00001-of-00002.safetensors",
+                "optimizer-00002-of-00002.safetensors",
+            ] {
+                let file = "checkpoints/step-12/\(name)"
+                #expect(
+                    try workspace.data("\(run)/\(file)") == workspace.data("first/\(file)"),
+                    "\(run): \(name)")
+            }
+        }
+    }
+
+    @Test("a checkpoint of one mesh goes on on another", arguments: TestedDevice.selectors)
+    func resumesOnAnotherMesh(device: String) throws {
+        let workspace = try Workspace()
+        let straight = try workspace.train("straight", device: device)
+        #expect(straight.status == 0, "\(straight)")
+        // Checkpoints at 4 and 8 by two ranks, then one, then four.
+        for (steps, ranks, zero) in [
+            ("4", "2", "1"), ("8", "1", "1"), ("10", "4", "1"), ("12", "2", "0"),
+        ] {
+            let part = try workspace.train(
+                "moved", ["training.max_steps=\(steps)", "parallel.zero=\(zero)"],
+                ["--data-parallel", ranks] + (steps == "4" ? [] : ["--resume"]), device: device)
+            #expect(part.status == 0, "\(part)")
+            if steps != "4" {
+                #expect(
+                    part.errors.contains("mesh") && part.errors.contains("changed since"), "\(part)"
+                )
+            }
+        }
+        expectClose(losses("moved", in: workspace), losses("straight", in: workspace))
+    }
+
+    @Test("a rank that hangs is named with its step, and the command ends")
+    func namesTheHangingRank() throws {
+        let workspace = try Workspace()
+        let outcome = try workspace.train(
+            "run", ["parallel.timeout_seconds=2"], ["--data-parallel", "2"],
+            environment: ["FORJA_TEST_FAULT": "hang:1:6"])
+        #expect(outcome.status == 1)
+        #expect(outcome.errors.contains("rank 1 on "), "\(outcome)")
+        #expect(outcome.errors.contains("step 6"), "\(outcome)")
+        #expect(outcome.errors.contains("--resume"), "\(outcome)")
+    }
+
+    @Test("SIGTERM saves the step on every rank")
+    func stopsOnSignal() throws {
+        let workspace = try Workspace()
+        let settings = ["training.max_steps=4000", "checkpoint.every_steps=4000"]
+        let process = try ForjaProcess(
+            Workspace.training("run", settings, ["--data-parallel", "2"]), in: workspace)
+        try process.send(SIGTERM) { workspace.lastStep("run") >= 20 }
+        let stopped = try process.wait()
+        #expect(stopped.status == 130, "\(stopped)")
+        let step = workspace.lastStep("run")
+        #expect(workspace.has("run/checkpoints/step-\(step)/optimizer-00002-of-00002.safetensors"))
+    }
+
+    @Test("a degree that does not divide the batch is refused with those that do")
+    func refusesBadDegree() throws {
+        let workspace = try Workspace()
+        let outcome = try workspace.train("run", [], ["--data-parallel", "3"])
+        #expect(outcome.status == 1)
+        #expect(outcome.errors.contains("parallel.data is 3"), "\(outcome)")
+        #expect(outcome.errors.contains("use one of 1, 2, 4"), "\(outcome)")
+        #expect(!workspace.has("run"))
+    }
+
+    @Test("a trace shows operations and collectives of every rank")
+    func writesTrace() throws {
+        let workspace = try Workspace()
+        let outcome = try workspace.train(
+            "run", ["training.max_steps=2"], ["--data-parallel", "2", "--trace", "trace.json"])
+        #expect(outcome.status == 0, "\(outcome)")
+        let events = try #require(
+            JSONSerialization.jsonObject(with: workspace.data("trace.json")) as? [[String: Any]])
+        let complete = events.filter { $0["ph"] as? String == "X" }
+        for rank in 0..<2 {
+            let own = complete.filter { $0["pid"] as? Int == rank }
+            let names = Set(own.compactMap { $0["name"] as? String })
+            #expect(names.contains("adamw"))
+            #expect(names.contains { $0.hasPrefix("reduce-scatter gradient bucket") })
+            #expect(names.contains { $0.hasPrefix("all-gather weight bucket") })
+            #expect(own.allSatisfy { ($0["dur"] as? Double ?? -1) >= 0 })
+        }
+    }
+}
