@@ -1,6 +1,6 @@
 # Short commands for people and for CI; the work is in .ci/*.sh. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help deps build quickstart test test-runtimes test-long check vendors oclgrind interop fuzz c-library clean
+.PHONY: help deps build quickstart test test-runtimes test-long bench bench-update check vendors oclgrind interop fuzz c-library clean
 
 export SWIFT ?= swift
 export PROMPT ?= ROMEO:
@@ -28,6 +28,12 @@ vendors: ## compile the kernels for AMD's and Intel's matrix units with their ow
 
 check: deps ## formatting, warnings as errors, sanitizers, the C library by clang and GCC
 	@.ci/check.sh
+
+bench: deps ## benchmarks of Benchmarks/: counts that repeat exactly against committed thresholds, times beside
+	@.ci/bench.sh
+
+bench-update: deps ## take this machine's counts as the thresholds
+	@.ci/bench.sh --update
 
 oclgrind: deps ## every kernel on small shapes in Oclgrind: races and bad addresses
 	@.ci/oclgrind.sh

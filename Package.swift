@@ -14,6 +14,9 @@ let package = Package(
                 "ForjaCore", "ForjaRuntime", "ForjaNN", "ForjaParallel", "ForjaFormats",
                 "ForjaData", "ForjaModels", "ForjaTraining",
             ]),
+        // For Benchmarks/, a package of its own.
+        .library(name: "CForja", targets: ["CForja"]),
+        .library(name: "CAllocationCount", targets: ["CAllocationCount"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -63,6 +66,10 @@ let package = Package(
         .target(
             name: "ForjaTestSupport", dependencies: ["ForjaRuntime"], path: "Tests/Support",
             swiftSettings: swiftSettings),
+        // Takes the place of malloc in the program it is linked into, to count calls.
+        .target(
+            name: "CAllocationCount", path: "Tests/AllocationCount",
+            cSettings: [.treatAllWarnings(as: .error)]),
         .testTarget(
             name: "CForjaTests", dependencies: ["CForja"], swiftSettings: swiftSettings),
         .testTarget(
@@ -85,7 +92,8 @@ let package = Package(
             name: "ForjaModelsTests", dependencies: ["ForjaModels", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "ForjaTrainingTests", dependencies: ["ForjaTraining", "ForjaTestSupport"],
+            name: "ForjaTrainingTests",
+            dependencies: ["ForjaTraining", "ForjaTestSupport", "CAllocationCount"],
             swiftSettings: swiftSettings),
         // Drives the built binary; the dependency makes sure there is one.
         .testTarget(

@@ -5,7 +5,7 @@ source "$(dirname "$0")/common.sh"
 
 say "swift format"
 "$SWIFT" format lint --strict --parallel --recursive --configuration .swift-format \
-    Package.swift Sources Tests
+    Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/ForjaBenchmarks
 
 say "clang-format"
 if command -v clang-format >/dev/null; then
@@ -15,7 +15,7 @@ else
 fi
 
 say "shell syntax"
-for script in .ci/run .ci/*.sh; do bash -n "$script"; done
+for script in .ci/run .ci/*.sh Benchmarks/*.sh Benchmarks/probes/*.sh; do bash -n "$script"; done
 
 say "release build, warnings as errors (Package.swift)"
 "$SWIFT" build -c release --product forja
@@ -33,6 +33,7 @@ if [ -e "$libraries/libdispatch.so" ]; then
 fi
 .ci/sanitizer-build.sh "$work/thread" -fsanitize=thread
 TSAN_OPTIONS=halt_on_error=1 "$work/thread" host
+.ci/probes.sh
 .ci/vendors.sh
 .ci/nvidia.sh | tee "$work/nvidia"
 absent=$(grep -c '^not run' "$work/nvidia" || true)

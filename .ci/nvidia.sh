@@ -127,6 +127,15 @@ HEAD
     sort "$work/rows" | grep wgmma
 } >"$work/table.md"
 
+# The probe that is no part of the engine (Benchmarks/probes) has to be legal too.
+# shellcheck disable=SC2086
+clang-19 -x cl -cl-std=CL1.2 -Xclang -finclude-default-header \
+    --target=nvptx64-unknown-nvcl -Xclang -target-cpu -Xclang sm_90 \
+    -Xclang -target-feature -Xclang +ptx80 -O2 -nogpulib -Xclang -mlink-bitcode-file \
+    -Xclang "$library" -Wall -Wextra -Werror -Wno-linker-warnings \
+    -S kernels/nv_bulk_copy_probe.cl -o "$work/bulk_copy.ptx"
+"$assembler" -arch=sm_90 "$work/bulk_copy.ptx" -o /dev/null
+
 # One module of all wgmma kernels: one header, no comments.
 for part in "$work"/ptx/*wgmma*.sm_90a.ptx; do
     if [ -e "$work/module.ptx" ]; then sed '1,/^\.address_size/d' "$part"; else cat "$part"; fi |

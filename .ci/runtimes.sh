@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Runs the engine's tests on every other OpenCL runtime that a machine without a GPU can have: Intel's
-# for CPUs (from PyPI, into .build), Mesa's rusticl on llvmpipe, and Oclgrind with the kernels for
-# matrix units. A runtime that cannot be had is named in the last lines.
-# usage: runtimes.sh [intel|rusticl|oclgrind]...  (all by default)
+# Runs the engine's tests on every OpenCL runtime that a machine without a GPU can have: PoCL, Intel's
+# for CPUs (from PyPI, into .build), Mesa's rusticl on llvmpipe, and Oclgrind with all its passes, and
+# leaves what passed in docs/runtimes.md: operation × storage type × runtime. A runtime that cannot be
+# had is named in the last lines and keeps its column.
+# usage: runtimes.sh [pocl|intel|rusticl|oclgrind]...  (all by default)
 source "$(dirname "$0")/common.sh"
 
-wanted=${*:-intel rusticl oclgrind}
+wanted=${*:-pocl intel rusticl oclgrind}
 folder=$PWD/.build/runtimes
 mkdir -p "$folder"
 work=$(mktemp -d)
@@ -43,6 +44,46 @@ matrix_units() {
     done
 }
 
+# NAME SECONDS VARIABLE=VALUE...: one operation after the other in the smoke program, each with SECONDS;
+# NAME's lines of the table.
+table=docs/runtimes.tsv
+touch $table
+operations() {
+    local name=$1 limit=$2 operation status device failed=0
+    shift 2
+    for operation in $("$work/smoke" operations); do
+        status=0
+        env FORJA_CACHE_DIR="$work/cache" "$@" timeout "$limit" "$work/smoke" rows "$operation" \
+            >"$work/rows" 2>"$work/errors" || status=$?
+        device=$(sed -n 's/^device: //p' "$work/rows")
+        if [ "$status" != 0 ]; then
+            failed=$((failed + 1))
+            head -n 5 "$work/errors" >&2
+        fi
+        if [ "$status" = 124 ]; then echo "row $operation any 0 timeout-$limit-s" >>"$work/rows"; fi
+        if [ "$status" = 0 ] || grep -q '^row' "$work/rows"; then :; else
+            echo "row $operation any 0 exit-$status" >>"$work/rows"
+        fi
+        sed -n "s/^row /$name\t/p" "$work/rows" | tr ' ' '\t'
+        echo "  $operation: exit $status" >&2
+    done >"$work/lines"
+    { grep -v "^$name	" $table || true; cat "$work/lines"; } >"$work/table"
+    cp "$work/table" $table
+    echo "$name	$device" >>"$work/devices"
+    [ "$failed" = 0 ]
+}
+
+pocl_runtime() {
+    local vendor
+    vendor=$(compgen -G '/etc/OpenCL/vendors/pocl*.icd' | head -n 1 || true)
+    [ -n "$vendor" ] || { record "NOT RUN      PoCL: not installed (make deps)"; return; }
+    mkdir -p "$folder/pocl"
+    cp "$vendor" "$folder/pocl/pocl.icd"
+    local runtime=(OCL_ICD_VENDORS="$folder/pocl" FORJA_TEST_REQUIRE_OPENCL=1)
+    attempt "PoCL: operations" operations PoCL 600 "${runtime[@]}"
+    attempt "PoCL: CForjaTests" engine_tests "${runtime[@]}"
+}
+
 intel_runtime() {
     local venv=.build/venv libraries
     if ! compgen -G "$venv/lib/libintelocl.so" >/dev/null; then
@@ -57,7 +98,7 @@ intel_runtime() {
         FORJA_TEST_REQUIRE_OPENCL=1)
     smoke "${runtime[@]}" | grep '^device: .*Intel' >/dev/null ||
         { record "FAILED       Intel CPU runtime: smoke program"; failures=$((failures + 1)); return; }
-    attempt "Intel CPU runtime: smoke program" smoke "${runtime[@]}"
+    attempt "Intel CPU runtime: operations" operations Intel 600 "${runtime[@]}"
     attempt "Intel CPU runtime: matrix units" matrix_units "${runtime[@]}"
     attempt "Intel CPU runtime: XMX with real sub-groups of 16" smoke "${runtime[@]}" \
         FORJA_EMULATE_MATRIX_UNITS=subgroups FORJA_MATMUL_VARIANT=xmx:64x64x32
@@ -66,10 +107,6 @@ intel_runtime() {
     attempt "Intel CPU runtime: CForjaTests" engine_tests "${runtime[@]}"
 }
 
-rusticl_smoke() {
-    env FORJA_CACHE_DIR="$work/cache" OCL_ICD_VENDORS="$folder/rusticl" RUSTICL_ENABLE=swrast \
-        timeout 900 "$work/smoke" opencl
-}
 rusticl_runtime() {
     local library
     library=$(compgen -G '/usr/lib/*/libRusticlOpenCL.so.1' | head -n 1 || true)
@@ -82,22 +119,44 @@ rusticl_runtime() {
         { record "NOT RUN      rusticl: no libRusticlOpenCL.so.1 (Debian: mesa-opencl-icd)"; return; }
     mkdir -p "$folder/rusticl"
     echo "$library" >"$folder/rusticl/rusticl.icd"
-    # Version 22.3.6 takes minutes for a kernel with barriers, and is not known to end.
-    attempt "rusticl: smoke program" rusticl_smoke
+    # Version 22.3.6 takes minutes for a kernel with barriers; what has not ended by then is said.
+    attempt "rusticl: operations" operations rusticl 120 OCL_ICD_VENDORS="$folder/rusticl" \
+        RUSTICL_ENABLE=swrast LP_NUM_THREADS=2
 }
 
 oclgrind_runtime() {
     command -v oclgrind >/dev/null || { record "NOT RUN      Oclgrind: not installed"; return; }
-    attempt "Oclgrind: every kernel" .ci/oclgrind.sh
+    attempt "Oclgrind: operations" operations Oclgrind 1200 \
+        FORJA_OPENCL_LIBRARY="$(.ci/oclgrind.sh library)" FORJA_POISON_WORKSPACE=1
+    attempt "Oclgrind: races and bad addresses" .ci/oclgrind.sh planted ref gpu cpu
+    attempt "Oclgrind: values that nobody set" .ci/oclgrind.sh uninitialized
     attempt "Oclgrind: matrix units" .ci/oclgrind.sh xmx amd_mfma
+}
+
+# The table for readers, from the lines of every runtime that ever ran here.
+write_page() {
+    awk -F '\t' '
+        { key = $2 "\t" $3; if (!(key in seen)) { seen[key] = 1; keys[++count] = key }
+          if (!($1 in known)) { known[$1] = 1; names[++columns] = $1 }
+          cell[key, $1] = $5 == "0" ? $4 : $5 ~ /^[0-9]+$/ ? "**" $5 " of " $4 " wrong**" : "**" $5 "**" }
+        END {
+            printf "| Operation | Storage |"; for (c = 1; c <= columns; c++) printf " %s |", names[c]
+            printf "\n| --- | --- |"; for (c = 1; c <= columns; c++) printf " ---: |"; print ""
+            for (k = 1; k <= count; k++) {
+                split(keys[k], parts, "\t"); printf "| %s | %s |", parts[1], parts[2]
+                for (c = 1; c <= columns; c++) printf " %s |", cell[keys[k], names[c]]; print "" } }' \
+        $table >"$work/page"
+    sed -i -e "/^<!-- table -->/,/^<!-- end -->/{/^<!--/!d}" -e "/^<!-- table -->/r $work/page" docs/runtimes.md
 }
 
 for name in $wanted; do
     case $name in
-    intel | rusticl | oclgrind) "${name}_runtime" ;;
-    *) die "there is no runtime \"$name\"" "use intel, rusticl or oclgrind" ;;
+    pocl | intel | rusticl | oclgrind) "${name}_runtime" ;;
+    *) die "there is no runtime \"$name\"" "use pocl, intel, rusticl or oclgrind" ;;
     esac
 done
+write_page
 printf '\n'
+cat "$work/devices" 2>/dev/null || true
 printf '%s\n' "${results[@]}"
 [ "$failures" = 0 ] || die "$failures of ${#results[@]} runs failed" "run .ci/runtimes.sh with one runtime's name"

@@ -111,6 +111,7 @@ forja_status forja_buffer_write(forja_queue *queue, forja_buffer *buffer, uint64
     FORJA__TRY(check_host(source, size_bytes, "forja_buffer_write", "source"));
     if (size_bytes == 0)
         return FORJA_OK;
+    queue->counters.bytes_to_device += size_bytes;
     if (!forja__is_host(queue))
         return forja__opencl_buffer_write(queue, buffer, offset_bytes, source, size_bytes);
     memcpy((char *)buffer->host + offset_bytes, source, size_bytes);
@@ -123,6 +124,7 @@ forja_status forja_buffer_read(forja_queue *queue, void *destination, const forj
     FORJA__TRY(check_host(destination, size_bytes, "forja_buffer_read", "destination"));
     if (size_bytes == 0)
         return FORJA_OK;
+    queue->counters.bytes_from_device += size_bytes;
     if (!forja__is_host(queue))
         return forja__opencl_buffer_read(queue, destination, buffer, offset_bytes, size_bytes);
     memcpy(destination, (const char *)buffer->host + offset_bytes, size_bytes);

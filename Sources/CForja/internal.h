@@ -17,6 +17,7 @@ forja_status forja__fail(forja_status status, const char *format, ...);
 
 typedef struct forja__pool forja__pool;                   /// cpu/pool.c
 typedef struct forja__opencl_device forja__opencl_device; /// opencl/opencl.h
+typedef struct forja__profile forja__profile;             /// opencl/profile.c
 
 struct forja_device {
     forja_device_info info;
@@ -36,7 +37,9 @@ struct forja_queue {
     forja_device *device;
     void *command_queue;     /// OpenCL: the cl_command_queue; else NULL
     forja_buffer *workspace; /// grown by forja__queue_workspace; NULL at first
-    uint64_t launch_count;
+    forja__profile *profile; /// OpenCL, once a profile was started; else NULL
+    forja_queue_counters counters;
+    uint64_t pool_runs_before; /// of the operation under way on the host: see forja__host_call_end
 };
 
 struct forja_event {
@@ -95,6 +98,8 @@ uint32_t forja__affinity_core_count(void);
 /// Tasks are handed out in ascending order. Not reentrant: a task never calls it.
 typedef void forja__task(void *context, uint64_t index, uint32_t thread);
 void forja__pool_run(forja__pool *pool, uint64_t task_count, forja__task *task, void *context);
+/// Runs with at least one task that the calling thread has started, on any pool.
+uint64_t forja__pool_runs_of_thread(void);
 
 /// ── bf16 and f16 in integer code (no __bf16: its helpers are missing from common libgcc) ───────
 
@@ -124,7 +129,7 @@ forja_status forja__opencl_force_variant(forja_device *device, forja_op op, cons
 forja_status forja__opencl_set_tuning(forja_device *device, const forja_tuning_entry *entries,
                                       size_t count);
 
-/// ── Twins: ops/<op>.c checks the arguments, counts the launch and calls one of the pair ────────
+/// ── Twins: ops/<op>.c checks the arguments, counts the operation and calls one of the pair ─────
 /// A twin may assume valid arguments and rows, width > 0.
 
 #define FORJA__TWINS(name, args)                                    \
@@ -160,3 +165,4 @@ FORJA__TWINS(sum, forja_sum_args);
 FORJA__TWINS(sum_squares, forja_sum_squares_args);
 FORJA__TWINS(gradient_norm, forja_gradient_norm_args);
 FORJA__TWINS(adamw, forja_adamw_args);
+FORJA__TWINS(multiply_add, forja_multiply_add_args);

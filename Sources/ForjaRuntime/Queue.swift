@@ -20,8 +20,52 @@ public final class Queue: @unchecked Sendable {
         try engineCheck(forja_queue_finish(handle))
     }
 
-    /// Operations launched since the queue was made.
-    public var launchCount: Int { Int(forja_queue_launch_count(handle)) }
+    /// What the queue has done since it was made. The numbers repeat exactly, so benchmarks gate on them.
+    public var counters: Counters {
+        var counters = forja_queue_counters()
+        forja_queue_get_counters(&counters, handle)
+        return Counters(
+            operations: Int(counters.operations), launches: Int(counters.launches),
+            hostSyncs: Int(counters.host_syncs), bytesToDevice: Int(counters.bytes_to_device),
+            bytesFromDevice: Int(counters.bytes_from_device))
+    }
+
+    /// Counts of a queue, or of a part of its life: `after - before`.
+    public struct Counters: Hashable, Sendable {
+        /// Operations of the engine; one may be several kernels.
+        public var operations: Int
+        /// Kernels enqueued, or on the host runs of its thread pool.
+        public var launches: Int
+        /// Times the host waited for the device.
+        public var hostSyncs: Int
+        /// Bytes copied from and to the host's memory.
+        public var bytesToDevice: Int
+        public var bytesFromDevice: Int
+
+        public static func - (after: Counters, before: Counters) -> Counters {
+            Counters(
+                operations: after.operations - before.operations,
+                launches: after.launches - before.launches,
+                hostSyncs: after.hostSyncs - before.hostSyncs,
+                bytesToDevice: after.bytesToDevice - before.bytesToDevice,
+                bytesFromDevice: after.bytesFromDevice - before.bytesFromDevice)
+        }
+    }
+
+    /// Keeps the device's own time of every kernel from here on, where it has one (OpenCL).
+    func startProfile() throws(ForjaError) {
+        try engineCheck(forja_queue_start_profile(handle))
+    }
+
+    /// Kernels kept since `startProfile`.
+    var profiledKernelCount: Int { Int(forja_queue_profiled_count(handle)) }
+
+    /// Seconds of each kept kernel, after everything queued is done.
+    func readProfile() throws(ForjaError) -> [Double] {
+        var seconds = [Double](repeating: 0, count: profiledKernelCount)
+        try engineCheck(forja_queue_read_profile(&seconds, handle))
+        return seconds
+    }
 
     func reserveWorkspace(byteCount: Int) throws(ForjaError) {
         try engineCheck(forja_queue_reserve_workspace(handle, UInt64(byteCount)))

@@ -44,6 +44,7 @@ public final class Scheduler {
     private let communication: CommunicationLane?
     /// The lane's number of each collective begun in this run, by ordinal; 0: not begun.
     private var tickets: [Int] = []
+    private var profile: StepProfile?
 
     /// - Parameter memoryFix: What a user can do when memory does not suffice for these graphs: the remedy that an
     ///   `.outOfMemory` error names.
@@ -101,8 +102,21 @@ public final class Scheduler {
     public var variantCalls: [VariantCall] {
         var seen: Set<[String]> = []
         return entries.flatMap { entry in
-            entry.graph.dispatches.compactMap { $0.variantCall(Self.unplaced(entry.graph)) }
+            entry.graph.dispatches.compactMap {
+                VariantCall($0.arguments(Self.unplaced(entry.graph)))
+            }
         }.filter { seen.insert([$0.operation, $0.shapeClass]).inserted }
+    }
+
+    /// The argument structs of every dispatch. A span that is there has a buffer, but not one to use.
+    var recordedArguments: [Any] {
+        entries.flatMap { entry in
+            let places = Array(
+                repeating: (buffer: OpaquePointer(bitPattern: 1), byteOffset: 0),
+                count: entry.graph.storages.count)
+            let binding = Binding(places: places, isFirstMicrostep: true)
+            return entry.graph.dispatches.map { $0.arguments(binding) }
+        }
     }
 
     /// Every variable the graphs name, each once; for variables that lie in another, that one.
@@ -217,22 +231,36 @@ public final class Scheduler {
     ) throws(ForjaError) {
         try prepare()
         let entry = entries[id.index]
-        let actions = isFirstMicrostep ? entry.first : entry.following
+        do throws(ForjaError) {
+            try run(
+                isFirstMicrostep ? entry.first : entry.following, of: entry.graph,
+                isLastMicrostep: isLastMicrostep)
+        } catch {
+            communication?.abandon(error)
+            throw error
+        }
+    }
+
+    private func run(
+        _ actions: [Action], of graph: StepGraph, isLastMicrostep: Bool
+    ) throws(ForjaError) {
         let handle = queue.handle
         var newest = 0
         for action in actions {
             switch action {
             case .call(let instruction, let dispatch):
                 let start = trace == nil ? 0 : Trace.now
-                let status = instruction(handle)
+                let status =
+                    profile?.time(graph.dispatches[dispatch].name) { instruction(handle) }
+                    ?? instruction(handle)
                 if let trace {
                     try queue.finish()
                     trace.add(
-                        entry.graph.dispatches[dispatch].name, "operation", lane: .compute,
+                        graph.dispatches[dispatch].name, "operation", lane: .compute,
                         since: start)
                 }
                 guard status != FORJA_OK else { continue }
-                try named(entry.graph.dispatches[dispatch].name) { () throws(ForjaError) in
+                try named(graph.dispatches[dispatch].name) { () throws(ForjaError) in
                     try engineCheck(status)
                 }
             case .exchange(let call, let ordinal):
@@ -268,6 +296,13 @@ public final class Scheduler {
             named.message = "\(name): \(error.message)"
             throw named
         }
+    }
+
+    /// Runs keep their times in the profile from here on; a profile started before ends.
+    public func startProfile() throws(ForjaError) -> StepProfile {
+        let started = try StepProfile(queue: queue)
+        profile = started
+        return started
     }
 
     private func withMemoryFix<Result>(

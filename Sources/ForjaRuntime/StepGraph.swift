@@ -37,8 +37,8 @@ public final class StepGraph {
         /// Set where the dispatch is no call of the engine but an exchange with other ranks.
         package let collective: CollectiveDispatch?
         let workspaceByteCount: (Binding, Device) -> Int
-        /// The call, where its operation has variants.
-        let variantCall: (Binding) -> VariantCall?
+        /// The engine's argument struct.
+        let arguments: (Binding) -> Any
         let prepare: (Binding) -> Instruction
     }
 
@@ -135,7 +135,7 @@ public final class StepGraph {
                         Int(clamping: workspace(device.handle, $0))
                     }
                 },
-                variantCall: { VariantCall(arguments($0.substituting(map))) },
+                arguments: { arguments($0.substituting(map)) },
                 prepare: { binding in
                     let values = arguments(binding.substituting(map))
                     return { queue in withUnsafePointer(to: values) { function(queue, $0) } }
@@ -256,7 +256,7 @@ public final class StepGraph {
                     workspaceByteCount: { binding, device in
                         dispatch.workspaceByteCount(binding.substituting(map), device)
                     },
-                    variantCall: { dispatch.variantCall($0.substituting(map)) },
+                    arguments: { dispatch.arguments($0.substituting(map)) },
                     prepare: { dispatch.prepare($0.substituting(map)) }))
         }
     }
@@ -282,7 +282,7 @@ extension StepGraph.Dispatch {
         self.init(
             name: name, reads: reads, writes: writes, flops: 0, bytes: bytes, isRecomputed: false,
             dependsOnMicrostep: false, collective: collective, workspaceByteCount: { _, _ in 0 },
-            variantCall: { _ in nil }, prepare: { _ in { _ in FORJA_OK } })
+            arguments: { _ in () }, prepare: { _ in { _ in FORJA_OK } })
     }
 }
 

@@ -21,9 +21,16 @@ enum RankAgreement {
         try compare(
             "data", data.hashes.sorted { $0.key < $1.key }.map { "\($0): \($1)" }.joined(),
             over: rank.world, fix: "give every rank the same files")
+        try checkWeights(engine)
+    }
+
+    /// Refuses ranks of a data group whose weights differ: at the start, and before a checkpoint is made of them.
+    static func checkWeights(_ engine: TrainingEngine) throws(ForjaError) {
+        guard engine.rank.data.rankCount > 1 else { return }
         try compare(
-            "weights", try engine.model.digest(on: engine.queue).description, over: rank.data,
-            fix: "start every rank from the same checkpoint")
+            "weights", try engine.model.digest(on: engine.queue).description,
+            over: engine.rank.data,
+            fix: "resume from the last checkpoint; if it comes back, a device computes wrongly")
     }
 
     private static func compare(

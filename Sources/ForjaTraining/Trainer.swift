@@ -147,7 +147,7 @@ public final class Trainer {
         while step < recipe.maxSteps {
             let number = step + 1
             rank.progress.begin(step: number)
-            try InjectedFault.trigger(rank: rank.rank, step: number)
+            try InjectedFault.trigger(rank: rank.rank, step: number, engine: engine)
             let learningRate = schedule.learningRate(at: number)
             let start = Date()
             let result = try runStep(number: number, learningRate: learningRate)

@@ -99,13 +99,15 @@ struct TrainingCheckpoint {
     /// - Parameters:
     ///   - data: Its tokenizer goes with the weights.
     ///   - source: What the run started from: its begin- and end-of-text ids stay those of the model.
-    /// - Throws: `.inputOutput` naming bytes needed and free; the checkpoints before it stay whole.
+    /// - Throws: `.inputOutput` naming bytes needed and free; `.rankFailed` when the ranks' weights are not the same. The
+    ///   checkpoints before it stay whole.
     static func save(
         _ engine: TrainingEngine, recipe: Recipe, data: TrainingData, source: HuggingFaceConfig?,
         step: Int, to path: String
     ) throws(ForjaError) {
         let rank = engine.rank
         try engine.gatherMasters()
+        try RankAgreement.checkWeights(engine)
         let directory =
             rank.isFirst
             ? try AtomicDirectory(

@@ -3,6 +3,7 @@ import ForjaCore
 import ForjaData
 import ForjaModels
 import ForjaNN
+import ForjaParallel
 import ForjaRuntime
 import ForjaTraining
 import Foundation
@@ -10,7 +11,9 @@ import Foundation
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures speed on this machine.",
-        subcommands: [BenchStepCommand.self])
+        subcommands: [
+            BenchKernelsCommand.self, BenchStepCommand.self, BenchCollectivesCommand.self,
+        ])
 }
 
 /// Model shapes that benchmarks share, with the batch each is measured at.
@@ -41,6 +44,21 @@ enum BenchShape: String, ExpressibleByArgument, CaseIterable {
         case .smollm: 1
         }
     }
+
+    /// The training step that benchmarks measure and tune for.
+    func engine(
+        dtype: ComputeType, batch: Int? = nil, queue: Queue, rank: MeshRank = .single,
+        overlaps: Bool = true
+    ) throws(ForjaError) -> TrainingEngine {
+        let length = configuration.contextLength
+        return try TrainingEngine(
+            model: LlamaModel(configuration, computeType: dtype.dtype, positions: length),
+            shape: StepShape(sequences: batch ?? self.batch, sequenceLength: length),
+            optimizer: AdamWSettings(
+                beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, decaysOnlyMatrices: true),
+            validates: false, queue: queue, rank: rank, overlapsReduction: overlaps,
+            memoryFix: "lower --batch or choose a smaller --shape")
+    }
 }
 
 struct BenchStepCommand: ParsableCommand {
@@ -50,7 +68,8 @@ struct BenchStepCommand: ParsableCommand {
         discussion: """
             A step is forward, backward, clipping at 1.0 and AdamW, without recomputation; the median of the timed steps
             counts, after two that do not. MFU divides model FLOP/s by the best of six 1536³ BLAS products on the same
-            threads in the same process; it is n/a where kernels do not run on the host's cores.
+            threads in the same process; it is n/a where kernels do not run on the host's cores. Three more steps are
+            profiled: the overhead is the share of their time in which no kernel ran.
 
               forja bench step --shape medium --device cpu --json
             """)
@@ -70,6 +89,9 @@ struct BenchStepCommand: ParsableCommand {
 
     @Option(help: "Timed steps; at least 5.")
     var steps = 5
+
+    @Flag(help: "Also say how long a step's kernels take, by operation.")
+    var profile = false
 
     @Flag(help: "Print one JSON document.")
     var json = false
@@ -97,9 +119,23 @@ struct BenchStepCommand: ParsableCommand {
         let engineBytes: Int
         let secondsPerStep: [Double]
         let launchesPerStep: Int
+        let operationsPerStep: Int
+        let hostSyncsPerStep: Int
+        let bytesToDevicePerStep: Int
+        let bytesFromDevicePerStep: Int
+        /// Share of a profiled step in which no kernel ran.
+        let overheadFraction: Double
+        let operations: [Operation]?
+
+        /// All dispatches of one name in a step.
+        struct Operation: Encodable {
+            let name: String
+            let launches: Int
+            let seconds: Double
+        }
 
         enum CodingKeys: String, CodingKey {
-            case shape, batch, device, dtype, threads, mfu
+            case shape, batch, device, dtype, threads, mfu, operations
             case tokensPerSecond = "tokens_per_s"
             case flopsPerSecond = "flops_per_s"
             case peakFlopsPerSecond = "peak_flops_per_s"
@@ -107,6 +143,11 @@ struct BenchStepCommand: ParsableCommand {
             case engineBytes = "engine_bytes"
             case secondsPerStep = "seconds_per_step"
             case launchesPerStep = "launches_per_step"
+            case operationsPerStep = "operations_per_step"
+            case hostSyncsPerStep = "host_syncs_per_step"
+            case bytesToDevicePerStep = "bytes_to_device_per_step"
+            case bytesFromDevicePerStep = "bytes_from_device_per_step"
+            case overheadFraction = "overhead_fraction"
         }
     }
 
@@ -116,15 +157,9 @@ struct BenchStepCommand: ParsableCommand {
         let sequences = batch ?? shape.batch
         let length = configuration.contextLength
         let peak = try queue.device.measuredPeak()
-        let model = LlamaModel(configuration, computeType: dtype.dtype, positions: length)
-        let engine = try TrainingEngine(
-            model: model, shape: StepShape(sequences: sequences, sequenceLength: length),
-            optimizer: AdamWSettings(
-                beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, decaysOnlyMatrices: true),
-            validates: false, queue: queue,
-            memoryFix: "lower --batch or choose a smaller --shape")
+        let engine = try shape.engine(dtype: dtype, batch: sequences, queue: queue)
         try engine.prepare()
-        try model.initialize(seed: 0, on: queue)
+        try engine.model.initialize(seed: 0, on: queue)
         let tokens = engine.shape.tokensPerStep
         let random = CounterRandom(seed: 0, purpose: .data)
         let draw = { (stream: UInt64) in
@@ -136,9 +171,9 @@ struct BenchStepCommand: ParsableCommand {
         }
         let microbatch = Batch(tokens: draw(0), labels: draw(1))
         var seconds: [Double] = []
-        var launches = 0
-        for number in 1...(steps + 2) {
-            let before = queue.launchCount
+        var counts = queue.counters
+        /// Seconds of a step.
+        func run(_ number: Int) throws -> Double {
             let start = DispatchTime.now().uptimeNanoseconds
             let result = try engine.step(
                 number: number, microbatches: [microbatch], learningRate: 1e-4, maxGradientNorm: 1)
@@ -146,9 +181,18 @@ struct BenchStepCommand: ParsableCommand {
             guard result.isFinite else {
                 throw ForjaError(.notFinite, "step \(number) of the benchmark is not finite")
             }
-            if number > 2 { seconds.append(Double(end - start) * 1e-9) }
-            launches = queue.launchCount - before
+            return Double(end - start) * 1e-9
         }
+        for number in 1...(steps + 2) {
+            let before = queue.counters
+            let elapsed = try run(number)
+            if number > 2 { seconds.append(elapsed) }
+            counts = queue.counters - before
+        }
+        let profile = try engine.scheduler.startProfile()
+        let profiledSteps = 3
+        let profiledSeconds = try (1...profiledSteps).reduce(0) { try $0 + run(steps + 2 + $1) }
+        let profiledRows = try profile.rows()
         let median = seconds.sorted()[seconds.count / 2]
         let flops =
             configuration.trainingFlopsPerToken(sequenceLength: length) * Double(tokens) / median
@@ -160,7 +204,16 @@ struct BenchStepCommand: ParsableCommand {
             peakFlopsPerSecond: peak, mfu: peak.map { flops / $0 },
             peakBytes: ResidentMemory.peak(with: device),
             engineBytes: device.peakAllocatedBytes, secondsPerStep: seconds,
-            launchesPerStep: launches)
+            launchesPerStep: counts.launches, operationsPerStep: counts.operations,
+            hostSyncsPerStep: counts.hostSyncs, bytesToDevicePerStep: counts.bytesToDevice,
+            bytesFromDevicePerStep: counts.bytesFromDevice,
+            overheadFraction: 1 - profiledRows.reduce(0) { $0 + $1.seconds } / profiledSeconds,
+            operations: self.profile
+                ? profiledRows.map {
+                    Report.Operation(
+                        name: $0.name, launches: $0.dispatchCount / profiledSteps,
+                        seconds: $0.seconds / Double(profiledSteps))
+                } : nil)
         if json {
             try Console.json(report)
             return
@@ -171,9 +224,16 @@ struct BenchStepCommand: ParsableCommand {
         Console.result(
             String(
                 format: "%.0f tokens/s  %.1f GFLOP/s  MFU %@  peak %.0f MB (engine %.0f MB)  "
-                    + "%d launches", report.tokensPerSecond, flops / 1e9,
+                    + "%d launches, %d syncs  overhead %.1f %%", report.tokensPerSecond,
+                flops / 1e9,
                 report.mfu.map { String(format: "%.0f %% of %.1f GFLOP/s", $0 * 100, peak! / 1e9) }
                     ?? "n/a", Double(report.peakBytes) / 1e6, Double(report.engineBytes) / 1e6,
-                launches))
+                counts.launches, counts.hostSyncs, report.overheadFraction * 100))
+        for operation in report.operations ?? [] {
+            Console.result(
+                String(
+                    format: "%9.3f ms  %5.1f %%  %4d  ", operation.seconds * 1e3,
+                    operation.seconds / median * 100, operation.launches) + operation.name)
+        }
     }
 }

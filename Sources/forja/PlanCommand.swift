@@ -137,7 +137,7 @@ struct PlanCommand: ParsableCommand {
             try Console.json(report)
             return
         }
-        let rows: [(String, String)] = [
+        var rows: [(String, String)] = [
             ("parameters", "\(report.parameters)"),
             ("tokens per step", "\(report.tokensPerStep)"),
             ("FLOPs per step", String(format: "%.3e", report.flopsPerStep)),
@@ -154,6 +154,10 @@ struct PlanCommand: ParsableCommand {
             ("device memory", megabytes(report.deviceMemoryBytes)),
             ("fits", report.fits ? "yes" : "no"),
         ]
+        if recipe.mesh.rankCount > 1 {
+            rows.append(("memory is that of", "one rank of \(recipe.mesh.description)"))
+            rows.append(("sent by it in a step", megabytes(report.communicationBytesPerStep)))
+        }
         for (name, value) in rows {
             Console.result(name.padding(toLength: 28, withPad: " ", startingAt: 0) + value)
         }

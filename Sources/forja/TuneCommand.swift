@@ -165,18 +165,7 @@ struct TuneCommand: ParsableCommand {
         } else {
             for type in dtype.map({ [$0] }) ?? ComputeType.allCases {
                 for shape in shape {
-                    let configuration = shape.configuration
-                    engines.append(
-                        try TrainingEngine(
-                            model: LlamaModel(
-                                configuration, computeType: type.dtype,
-                                positions: configuration.contextLength),
-                            shape: StepShape(
-                                sequences: shape.batch,
-                                sequenceLength: configuration.contextLength),
-                            optimizer: AdamWSettings(
-                                beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1,
-                                decaysOnlyMatrices: true), queue: queue))
+                    engines.append(try shape.engine(dtype: type, queue: queue))
                 }
             }
         }

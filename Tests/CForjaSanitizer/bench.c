@@ -15,6 +15,8 @@ static void require(forja_status status, const char *what) {
 }
 
 static void report(bench *b, const char *operation, const char *what) {
+    if (b->row_count > 0)
+        b->rows[b->row].failures++;
     fprintf(stderr, "FAILED %s [%s]: %s (last error: %s)\n", operation, b->case_name, what,
             forja_last_error());
     b->failures++;
@@ -41,6 +43,7 @@ void bench_close(bench *b) {
     free(b->values);
     free(b->slacks);
     free(b->names);
+    free(b->rows_of_values);
 }
 
 void bench_begin(bench *b, const char *name) { b->case_name = name; }
@@ -52,11 +55,14 @@ static forja_span create(bench *b, const void *bytes, uint64_t count, forja_dtyp
         exit(1);
     }
     forja_span span = {.offset = OFFSET};
-    require(forja_buffer_create(&span.buffer, b->device, (count + OFFSET) * size), "a buffer");
-    require(forja_buffer_fill(b->queue, span.buffer, 0, OFFSET * size, 0xff), "filling");
-    if (count > 0)
-        require(forja_buffer_write(b->queue, span.buffer, OFFSET * size, bytes, count * size),
-                "writing");
+    const uint64_t total = (count + OFFSET) * size;
+    // In one write: Oclgrind 21.10 takes what the host wrote last for all that it wrote.
+    unsigned char *whole = malloc(total);
+    memset(whole, 0xff, OFFSET * size);
+    memcpy(whole + OFFSET * size, bytes, count * size);
+    require(forja_buffer_create(&span.buffer, b->device, total), "a buffer");
+    require(forja_buffer_write(b->queue, span.buffer, 0, whole, total), "writing");
+    free(whole);
     b->buffers[b->buffer_count++] = span.buffer;
     return span;
 }
@@ -168,13 +174,35 @@ static void run_faults(bench *b, const operation *op, const void *args) {
     free(spoilt);
 }
 
+/// The row of `op` in the storage type that `args` names, made where there is none.
+static size_t row_of(bench *b, const operation *op, const void *args) {
+    forja_dtype dtype = FORJA_DTYPE_F32;
+    if (op->dtype_offset != SIZE_MAX)
+        memcpy(&dtype, (const unsigned char *)args + op->dtype_offset, sizeof(dtype));
+    const char *name = dtype == FORJA_DTYPE_F32    ? "f32"
+                       : dtype == FORJA_DTYPE_BF16 ? "bf16"
+                                                   : "f16";
+    for (size_t i = 0; i < b->row_count; i++)
+        if (strcmp(b->rows[i].operation, op->name) == 0 && strcmp(b->rows[i].dtype, name) == 0)
+            return i;
+    if (b->row_count == sizeof(b->rows) / sizeof(b->rows[0])) {
+        fprintf(stderr, "the bench has too few rows for %s\n", op->name);
+        exit(1);
+    }
+    b->rows[b->row_count] = (bench_row){op->name, name, 0, 0};
+    return b->row_count++;
+}
+
 static void keep(bench *b, float value, float slack) {
     if (b->value_count == b->value_capacity) {
         b->value_capacity = b->value_capacity ? 2 * b->value_capacity : 4096;
         b->values = realloc(b->values, b->value_capacity * sizeof(float));
         b->slacks = realloc(b->slacks, b->value_capacity * sizeof(float));
         b->names = realloc(b->names, b->value_capacity * sizeof(char *));
+        b->rows_of_values = realloc(b->rows_of_values, b->value_capacity * sizeof(size_t));
     }
+    b->rows_of_values[b->value_count] = b->row;
+    b->rows[b->row].numbers++;
     b->values[b->value_count] = value;
     b->slacks[b->value_count] = slack;
     b->names[b->value_count++] = b->case_name;
@@ -211,6 +239,7 @@ static void read_outputs(bench *b, const operation *op) {
 
 static void check(bench *b, const operation *op, const void *args) {
     b->checks++;
+    b->row = row_of(b, op, args);
     run_faults(b, op, args);
     if (op->call(b->queue, args) != FORJA_OK)
         report(b, op->name, "fails on right arguments");

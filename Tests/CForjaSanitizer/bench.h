@@ -8,6 +8,13 @@ typedef struct operation operation;
 
 /// One device under test and the numbers that its operations wrote, in order.
 typedef struct bench bench;
+
+/// What became of one operation's numbers in one storage type.
+typedef struct {
+    const char *operation, *dtype;
+    size_t numbers, failures;
+} bench_row;
+
 struct bench {
     forja_device *device;
     forja_queue *queue;
@@ -32,7 +39,10 @@ struct bench {
     float *values; /// everything read back so far
     float *slacks; /// how far another device may be from each value, beside its size
     const char **names;
+    size_t *rows_of_values; /// each value's place in `rows`
     size_t value_count, value_capacity;
+    bench_row rows[64];
+    size_t row_count, row; /// and the one under test
     size_t failures, faults;
 
     /// Where set, runs in place of the checks of `bench_check`.

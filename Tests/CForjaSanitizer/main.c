@@ -3,8 +3,9 @@
 ///
 ///     smoke host      1 thread and 3 threads; both must give the same bits
 ///     smoke opencl    the first OpenCL device against the host
+///     smoke rows      as opencl, and a line for each operation and storage type: what became of its numbers
+///     smoke operations    nothing: lists the operations
 ///     smoke fuzz host|opencl SECONDS SEED     damaged arguments: a status, never a crash
-///     smoke list      nothing: lists the programs for matrix units
 ///
 /// A second word names the one operation to run, as cases.c does (OPERATION), or "objects": devices,
 /// buffers and queues. Exits 0 when nothing failed; 77 when there is no OpenCL device to test and
@@ -101,19 +102,43 @@ static void compare(bench *b, const bench *reference, bool exactly) {
         if (same)
             continue;
         b->failures++;
+        b->rows[b->rows_of_values[i]].failures++;
         if (shown++ < 20)
             fprintf(stderr, "FAILED %s: %.9g, not %.9g\n", b->names[i], (double)got, (double)want);
     }
 }
 
+/// Prints an operation's name once, however many cases it has.
+static void print_name(bench *b, const operation *op, const void *args) {
+    (void)args;
+    for (size_t i = 0; i < b->row_count; i++)
+        if (strcmp(b->rows[i].operation, op->name) == 0)
+            return;
+    b->rows[b->row_count++] = (bench_row){op->name, "", 0, 0};
+    puts(op->name);
+}
+
+static int list_operations(void) {
+    bench b;
+    bench_open(&b, 1, -1);
+    b.instead = print_name;
+    run_cases(&b);
+    bench_close(&b);
+    return 0;
+}
+
 int main(int argc, char **argv) {
+    if (argc == 2 && strcmp(argv[1], "operations") == 0)
+        return list_operations();
     if (argc > 1 && strcmp(argv[1], "fuzz") == 0)
         return fuzz_main(argc, argv);
     const char *mode = argc == 2 || argc == 3 ? argv[1] : "";
     const char *only = argc == 3 ? argv[2] : NULL;
-    const bool on_opencl = strcmp(mode, "opencl") == 0;
+    const bool prints_rows = strcmp(mode, "rows") == 0;
+    const bool on_opencl = prints_rows || strcmp(mode, "opencl") == 0;
     if (!on_opencl && strcmp(mode, "host") != 0) {
-        fprintf(stderr, "usage: %s host|opencl [OPERATION|objects]\n", argv[0]);
+        fprintf(stderr, "usage: %s host|opencl|rows [OPERATION|objects], or operations\n",
+                argv[0]);
         return 64;
     }
     if (on_opencl && forja_opencl_device_count() == 0) {
@@ -137,6 +162,9 @@ int main(int argc, char **argv) {
         fprintf(stderr, "FAILED: cases.c has no operation \"%s\"\n", only);
         subject.failures++;
     }
+    for (size_t i = 0; prints_rows && i < subject.row_count; i++)
+        printf("row %s %s %zu %zu\n", subject.rows[i].operation, subject.rows[i].dtype,
+               subject.rows[i].numbers, subject.rows[i].failures);
     const size_t failures = subject.failures + reference.failures;
     printf("%zu numbers compared, %zu faults refused, %zu failures\n", subject.value_count,
            subject.faults + reference.faults, failures);

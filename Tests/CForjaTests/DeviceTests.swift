@@ -74,7 +74,7 @@ extension OperationTests {
             expectFailure(FORJA_ERROR_INVALID_ARGUMENT, forja_queue_finish(nil))
             expectFailure(FORJA_ERROR_INVALID_ARGUMENT, forja_host_measure_peak(nil, 1))
             #expect(forja_device_allocated_bytes(nil) == 0)
-            #expect(forja_queue_launch_count(nil) == 0)
+            #expect(counters(of: nil).operations == 0)
             forja_device_free(nil)
             forja_queue_free(nil)
             forja_buffer_free(nil)

@@ -162,6 +162,13 @@ final class TestBuffer<Element: BitwiseCopyable> {
 /// An absent optional operand.
 var absentSpan: forja_span { forja_span(buffer: nil, offset: 0) }
 
+/// What a queue has done since it was made.
+func counters(of queue: OpaquePointer?) -> forja_queue_counters {
+    var counters = forja_queue_counters()
+    forja_queue_get_counters(&counters, queue)
+    return counters
+}
+
 /// The calling thread's message for its last failed call.
 func lastError() -> String { String(cString: forja_last_error()) }
 

@@ -103,6 +103,18 @@ struct MeshTests {
         #expect(outcome.errors.contains("--resume"), "\(outcome)")
     }
 
+    @Test("no checkpoint is made of ranks whose weights differ")
+    func refusesDivergedRanks() throws {
+        let workspace = try Workspace()
+        let outcome = try workspace.train(
+            "run", ["parallel.zero=0"], ["--data-parallel", "2"],
+            environment: ["FORJA_TEST_FAULT": "diverge:1:6"])
+        #expect(outcome.status == 1)
+        #expect(outcome.errors.contains("the ranks' weights differ"), "\(outcome)")
+        #expect(workspace.has("run/checkpoints/step-4/forja.json"))
+        #expect(!workspace.has("run/checkpoints/step-8"))
+    }
+
     @Test("SIGTERM saves the step on every rank")
     func stopsOnSignal() throws {
         let workspace = try Workspace()

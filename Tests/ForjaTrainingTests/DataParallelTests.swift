@@ -27,7 +27,8 @@ struct DataParallelTests {
         var steps: [StepResult]
         var weights: [[Float]]
         var momentByteCount: Int
-        var plannedByteCount: Int
+        /// Of the rank's device.
+        var allocatedByteCount: Int
     }
 
     static let configuration = LlamaConfiguration(
@@ -97,7 +98,7 @@ struct DataParallelTests {
                 steps: steps, weights: weights,
                 momentByteCount: engine.states.reduce(0) {
                     $0 + $1.firstMoment.byteCount + $1.secondMoment.byteCount
-                }, plannedByteCount: engine.plannedByteCount)
+                }, allocatedByteCount: queue.device.allocatedBytes)
         }
     }
 
@@ -170,5 +171,19 @@ struct DataParallelTests {
         #expect(
             mesh.reduce(0) { $0 + $1.momentByteCount } == single.momentByteCount)
         #expect(mesh.allSatisfy { $0.momentByteCount < single.momentByteCount / 3 })
+    }
+
+    @Test("a rank holds what the plan of its mesh says", arguments: [true, false])
+    func matchesPlan(shardsState: Bool) throws {
+        let planned = try TrainingEngine(
+            model: LlamaModel(Self.configuration, computeType: .float32, positions: Self.length),
+            shape: StepShape(sequences: Self.rows / 4, sequenceLength: Self.length),
+            optimizer: Self.optimizer, queue: TestedDevice.host.queue(),
+            rank: MeshRank(planning: Mesh(data: 4, tensor: 1)), shardsState: shardsState
+        ).plannedByteCount
+        let mesh = try Self.train(Case(ranks: 4, shardsState: shardsState, steps: 1), on: .host)
+        for rank in mesh {
+            #expect(abs(Double(rank.allocatedByteCount) / Double(planned) - 1) < 0.1)
+        }
     }
 }

@@ -236,8 +236,10 @@ int main(int argc, char **argv) {
 
     bool is_right = run_matmul(device, queue);
     is_right = run_attention(device, queue) && is_right;
-    printf("%llu operations, %.1f KiB at most in buffers\n",
-           (unsigned long long)forja_queue_launch_count(queue),
+    forja_queue_counters counters;
+    forja_queue_get_counters(&counters, queue);
+    printf("%llu operations in %llu kernels, %.1f KiB at most in buffers\n",
+           (unsigned long long)counters.operations, (unsigned long long)counters.launches,
            (double)forja_device_peak_allocated_bytes(device) / 1024);
 
     // Buffers went first, then the queue; the device last.

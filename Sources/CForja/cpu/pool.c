@@ -145,7 +145,12 @@ static void wake_sleepers(forja__pool *pool, uint64_t wanted) {
     pthread_mutex_unlock(&pool->lock);
 }
 
+static _Thread_local uint64_t runs_of_thread;
+
+uint64_t forja__pool_runs_of_thread(void) { return runs_of_thread; }
+
 void forja__pool_run(forja__pool *pool, uint64_t task_count, forja__task *task, void *context) {
+    runs_of_thread += task_count > 0;
     pthread_mutex_lock(&pool->run_lock);
     if (task_count <= 1 || pool->started_count == 0) {
         for (uint64_t i = 0; i < task_count; i++)

@@ -18,3 +18,4 @@
 #include "forja_ops.h"
 #include "forja_optimizer.h"
 #include "forja_tune.h"
+#include "forja_bench.h"

@@ -99,6 +99,7 @@ forja_status forja__opencl_queue_finish(forja_queue *queue);
 forja_status forja__opencl_event_record(forja_event *event, forja_queue *queue);
 forja_status forja__opencl_event_wait(const forja_event *event);
 void forja__opencl_event_free(forja_event *event);
+forja_status forja__opencl_queue_start_profile(forja_queue *queue);
 
 /// "CL_OUT_OF_RESOURCES" for -5; "unknown code" for what OpenCL 1.2 does not list.
 const char *forja__opencl_code_name(cl_int code);

@@ -108,6 +108,9 @@ static const char adamw[] = {
 static const char cache[] = {
 #embed "../../../kernels/cache.cl" suffix(, )
     0};
+static const char peak[] = {
+#embed "../../../kernels/peak.cl" suffix(, )
+    0};
 static const char nv_mma_ptx[] = {
 #embed "../../../kernels/nv_mma_ptx.cl" suffix(, )
     0};
@@ -163,6 +166,7 @@ static const file files[] = {
     {"reduce.cl", reduce},
     {"adamw.cl", adamw},
     {"cache.cl", cache},
+    {"peak.cl", peak},
     {"nv_mma_ptx.cl", nv_mma_ptx},
     {"nv_mma_probe.cl", nv_mma_probe},
     {"matmul_nv_mma.cl", matmul_nv_mma},
@@ -195,6 +199,7 @@ static const char *const names[FORJA__SOURCE_COUNT] = {
     [FORJA__SOURCE_REDUCE] = "reduce.cl",
     [FORJA__SOURCE_ADAMW] = "adamw.cl",
     [FORJA__SOURCE_CACHE] = "cache.cl",
+    [FORJA__SOURCE_PEAK] = "peak.cl",
     [FORJA__SOURCE_NV_MMA_PROBE] = "nv_mma_probe.cl",
     [FORJA__SOURCE_MATMUL_NV_MMA] = "matmul_nv_mma.cl",
     [FORJA__SOURCE_ATTENTION_NV_MMA] = "attention_nv_mma.cl",

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "device.h"
+#include "profile.h"
 
 const void *forja__span_memory(const forja_span *span) {
     static const cl_mem absent = NULL;
@@ -25,8 +26,9 @@ static forja_status launch(forja_queue *queue, cl_kernel kernel, const char *ker
             return fail_launch(code, call, queue);
         }
     }
+    cl_event event = NULL;
     cl_int code = cl->clEnqueueNDRangeKernel(queue->command_queue, kernel, dimensions, NULL, global,
-                                             local, 0, NULL, NULL);
+                                             local, 0, NULL, queue->profile ? &event : NULL);
     if (code != CL_SUCCESS) {
         size_t items = 1;
         for (uint32_t i = 0; i < dimensions; i++)
@@ -35,6 +37,9 @@ static forja_status launch(forja_queue *queue, cl_kernel kernel, const char *ker
                  kernel_name, items, local ? "work-group given" : "work-group free");
         return fail_launch(code, call, queue);
     }
+    queue->counters.launches++;
+    if (queue->profile)
+        forja__profile_keep(queue->profile, event);
     return FORJA_OK;
 }
 

@@ -16,7 +16,9 @@
     X(clCreateSubDevices) X(clReleaseDevice)                                                    \
     X(clCreateProgramWithSource) X(clCreateProgramWithBinary) X(clBuildProgram)                 \
     X(clGetProgramInfo) X(clGetProgramBuildInfo) X(clReleaseProgram)                            \
-    X(clCreateKernel) X(clReleaseKernel) X(clSetKernelArg) X(clEnqueueNDRangeKernel)
+    X(clCreateKernel) X(clReleaseKernel) X(clSetKernelArg) X(clEnqueueNDRangeKernel)            \
+    X(clGetKernelWorkGroupInfo) /* Benchmarks/probes asks it */                                 \
+    X(clGetEventProfilingInfo)
 // clang-format on
 
 struct forja__opencl_api {

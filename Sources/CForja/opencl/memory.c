@@ -1,5 +1,6 @@
 // Buffers, command queues and events of an OpenCL device.
 #include "device.h"
+#include "profile.h"
 
 // CL_MEM_READ_WRITE alone: CPU runtimes then hold the one copy in host memory, and GPUs the one in
 // theirs.
@@ -23,6 +24,7 @@ static forja_status check(cl_int code, const char *call, const forja_queue *queu
 
 forja_status forja__opencl_buffer_write(forja_queue *queue, forja_buffer *buffer, uint64_t offset,
                                         const void *source, uint64_t size) {
+    queue->counters.host_syncs++;
     cl_int code = forja__opencl()->clEnqueueWriteBuffer(
         queue->command_queue, buffer->memory, CL_TRUE, offset, size, source, 0, NULL, NULL);
     return check(code, "clEnqueueWriteBuffer", queue);
@@ -30,6 +32,7 @@ forja_status forja__opencl_buffer_write(forja_queue *queue, forja_buffer *buffer
 
 forja_status forja__opencl_buffer_read(forja_queue *queue, void *destination,
                                        const forja_buffer *buffer, uint64_t offset, uint64_t size) {
+    queue->counters.host_syncs++;
     cl_int code = forja__opencl()->clEnqueueReadBuffer(
         queue->command_queue, buffer->memory, CL_TRUE, offset, size, destination, 0, NULL, NULL);
     return check(code, "clEnqueueReadBuffer", queue);
@@ -52,20 +55,48 @@ forja_status forja__opencl_buffer_fill(forja_queue *queue, forja_buffer *buffer,
 }
 
 // The 1.2 call, deprecated since: 2.x and 3.0 drivers keep it and 1.2 drivers have no other.
-forja_status forja__opencl_queue_create(forja_queue *queue) {
+static forja_status create_queue(cl_command_queue *out, const forja_queue *queue,
+                                 cl_command_queue_properties properties) {
     cl_int code;
     const forja__opencl_device *opencl = queue->device->opencl;
-    queue->command_queue =
-        forja__opencl()->clCreateCommandQueue(opencl->context, opencl->id, 0, &code);
+    *out = forja__opencl()->clCreateCommandQueue(opencl->context, opencl->id, properties, &code);
     return check(code, "clCreateCommandQueue", queue);
+}
+
+forja_status forja__opencl_queue_create(forja_queue *queue) {
+    cl_command_queue made;
+    FORJA__TRY(create_queue(&made, queue, 0));
+    queue->command_queue = made;
+    return FORJA_OK;
+}
+
+forja_status forja__opencl_queue_start_profile(forja_queue *queue) {
+    if (queue->profile) {
+        forja__profile_forget(queue->profile);
+        return FORJA_OK;
+    }
+    cl_command_queue made;
+    FORJA__TRY(forja__opencl_queue_finish(queue));
+    FORJA__TRY(create_queue(&made, queue, CL_QUEUE_PROFILING_ENABLE));
+    queue->profile = forja__profile_create();
+    if (!queue->profile) {
+        forja__opencl()->clReleaseCommandQueue(made);
+        return forja__fail(FORJA_ERROR_OUT_OF_MEMORY,
+                           "no memory for a queue's profile; free memory on the machine");
+    }
+    forja__opencl()->clReleaseCommandQueue(queue->command_queue);
+    queue->command_queue = made;
+    return FORJA_OK;
 }
 
 void forja__opencl_queue_free(forja_queue *queue) {
     forja__opencl()->clFinish(queue->command_queue);
+    forja__profile_free(queue->profile);
     forja__opencl()->clReleaseCommandQueue(queue->command_queue);
 }
 
 forja_status forja__opencl_queue_finish(forja_queue *queue) {
+    queue->counters.host_syncs++;
     return check(forja__opencl()->clFinish(queue->command_queue), "clFinish", queue);
 }
 

@@ -35,6 +35,7 @@ typedef enum forja__source {
     FORJA__SOURCE_REDUCE,
     FORJA__SOURCE_ADAMW,
     FORJA__SOURCE_CACHE,
+    FORJA__SOURCE_PEAK,
     FORJA__SOURCE_NV_MMA_PROBE,
     FORJA__SOURCE_MATMUL_NV_MMA,
     FORJA__SOURCE_ATTENTION_NV_MMA,
@@ -69,7 +70,7 @@ typedef struct forja__arg {
 const void *forja__span_memory(const forja_span *span);
 
 /// Sets the arguments and enqueues. `global` and `local` have `dimensions` entries; `local` NULL lets the driver
-/// choose. Counts nothing: ops/ counts launches per operation.
+/// choose. Counts the launch.
 forja_status forja__kernel_launch(forja_queue *queue, cl_kernel kernel, const char *kernel_name,
                                   const forja__arg *args, size_t arg_count, uint32_t dimensions,
                                   const size_t *global, const size_t *local);

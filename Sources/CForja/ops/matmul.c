@@ -33,10 +33,12 @@ static bool is_same_place(forja_span a, forja_dtype a_dtype, forja_span b, forja
            a.offset * forja_dtype_size(a_dtype) == b.offset * forja_dtype_size(b_dtype);
 }
 
-forja_status forja_matmul(forja_queue *queue, const forja_matmul_args *args) {
+forja_status forja__check_matmul(bool *out_is_empty, const forja_queue *queue,
+                                 const forja_matmul_args *args) {
     FORJA__TRY(forja__check_call(queue, args, operation));
     FORJA__TRY(check_shape(args));
-    if (is_empty(args))
+    *out_is_empty = is_empty(args);
+    if (*out_is_empty)
         return FORJA_OK;
     const bool a_is_transposed = args->layout == FORJA_MATMUL_TN;
     const bool b_is_transposed = args->layout == FORJA_MATMUL_NT;
@@ -74,7 +76,13 @@ forja_status forja_matmul(forja_queue *queue, const forja_matmul_args *args) {
         return forja__fail(FORJA_ERROR_INVALID_ARGUMENT,
                            "%s: c is the place of an input; the product needs a place of its own",
                            operation);
-    return FORJA__DISPATCH(matmul, queue, args);
+    return FORJA_OK;
+}
+
+forja_status forja_matmul(forja_queue *queue, const forja_matmul_args *args) {
+    bool is_nothing = false;
+    FORJA__TRY(forja__check_matmul(&is_nothing, queue, args));
+    return is_nothing ? FORJA_OK : FORJA__DISPATCH(matmul, queue, args);
 }
 
 uint64_t forja_matmul_workspace_bytes(const forja_device *device, const forja_matmul_args *args) {

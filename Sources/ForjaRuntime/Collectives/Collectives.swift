@@ -97,6 +97,11 @@ public final class Collectives: Sendable {
         return values
     }
 
+    /// Sum of a whole number over the ranks.
+    public func sum(_ value: Int) throws(ForjaError) -> Int {
+        rankCount > 1 ? try gather(value).reduce(0, +) : value
+    }
+
     /// A text from every rank, in rank order: hashes, paths, checksums.
     public func gather(_ text: String) throws(ForjaError) -> [String] {
         guard rankCount > 1 else { return [text] }

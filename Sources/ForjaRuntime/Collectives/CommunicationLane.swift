@@ -35,6 +35,7 @@ package final class CommunicationLane: @unchecked Sendable {
     private let condition = NSCondition()
     // Guarded by the condition.
     private var jobs: [Job] = []
+    private var running: Job?
     private var submittedCount = 0
     private var doneCount = 0
     private var failure: ForjaError?
@@ -84,6 +85,20 @@ package final class CommunicationLane: @unchecked Sendable {
         if let failure { throw failure }
     }
 
+    /// After a failure elsewhere: makes the other ranks stop and waits until no collective of this one is under way, so
+    /// that nobody touches the buffers any more.
+    func abandon(_ reason: ForjaError) {
+        condition.lock()
+        defer { condition.unlock() }
+        let groups = (jobs + [running].compactMap { $0 }).map(\.call.dispatch.group)
+        jobs.removeAll()
+        failure = failure ?? reason
+        condition.unlock()
+        for group in groups { group.communicator.abort(reason) }
+        condition.lock()
+        while running != nil { condition.wait() }
+    }
+
     /// Ends the thread once nothing is left to do. Later calls of `submit` start another.
     package func end() {
         condition.withLock {
@@ -117,12 +132,14 @@ package final class CommunicationLane: @unchecked Sendable {
             hasThread = false
             return nil
         }
-        return jobs.removeFirst()
+        running = jobs.removeFirst()
+        return running
     }
 
     private func finish(_ error: ForjaError?) {
         condition.withLock {
             doneCount += 1
+            running = nil
             failure = failure ?? error
             condition.broadcast()
         }

@@ -14,6 +14,36 @@ public enum StepScalar: Int, Sendable {
     case isFinite = 11
 
     public static let count = 16
+
+    /// The host's copy of the step scalars. On the stack: a replayed step allocates nothing.
+    package struct Values {
+        private var lanes = SIMD16<Float>()
+
+        package init() {}
+
+        package subscript(scalar: StepScalar) -> Float {
+            get { lanes[scalar.rawValue] }
+            set { lanes[scalar.rawValue] = newValue }
+        }
+
+        /// Writes what the host decides: the scalars before `lossSum`.
+        package func writeInputs(to variable: Variable, on queue: Queue) throws(ForjaError) {
+            let byteCount = StepScalar.lossSum.rawValue * MemoryLayout<Float>.stride
+            try withUnsafeBytes(of: lanes) { bytes throws(ForjaError) in
+                try variable.writeBytes(
+                    UnsafeRawBufferPointer(rebasing: bytes[..<byteCount]), on: queue)
+            }
+        }
+
+        /// Reads all of them, after everything queued before.
+        package mutating func read(
+            from variable: Variable, on queue: Queue
+        ) throws(ForjaError) {
+            try withUnsafeMutableBytes(of: &lanes) { bytes throws(ForjaError) in
+                try variable.readBytes(into: bytes, on: queue)
+            }
+        }
+    }
 }
 
 extension StepGraph {

@@ -5,12 +5,8 @@ import ForjaCore
 /// where the call adds to them.
 final class TuningOperands {
     private struct Operand {
-        let buffer: Buffer
-        let count: Int
-        let dtype: DType
+        let numbers: NumberBuffer
         let isOutput: Bool
-        /// What an output starts as.
-        let start: [UInt8]
         /// How far an output may be off: absolute, and relative to its largest value.
         let slack: (absolute: Float, relative: Float)
     }
@@ -20,7 +16,7 @@ final class TuningOperands {
     private var launch: () -> forja_status = { FORJA_OK }
     /// Work that makes inputs out of other inputs, on the host alone.
     private var preparation: () -> forja_status = { FORJA_OK }
-    private var random: UInt64 = 0x9E37_79B9_7F4A_7C15
+    private var random = SplitMix64()
 
     init(_ call: VariantCall, on queue: Queue) throws(ForjaError) {
         self.queue = queue
@@ -43,18 +39,18 @@ final class TuningOperands {
 
     func copyInputs(from other: TuningOperands) throws(ForjaError) {
         for (mine, theirs) in zip(operands, other.operands) where !mine.isOutput {
-            try write(other.bytes(of: theirs), to: mine)
+            try mine.numbers.write(theirs.numbers.read())
         }
     }
 
     func resetOutputs() throws(ForjaError) {
-        for operand in operands where operand.isOutput { try write(operand.start, to: operand) }
+        for operand in operands where operand.isOutput { try operand.numbers.reset() }
     }
 
     func readOutputs() throws(ForjaError) -> [(values: [Float], slacks: [Float])] {
         var outputs: [(values: [Float], slacks: [Float])] = []
         for operand in operands where operand.isOutput {
-            let values = Self.floats(try bytes(of: operand), operand.dtype)
+            let values = try operand.numbers.read()
             let largest = values.reduce(0) { max($0, abs($1)) }
             let slack = operand.slack.absolute + operand.slack.relative * largest
             outputs.append((values, [Float](repeating: slack, count: values.count)))
@@ -140,83 +136,21 @@ final class TuningOperands {
     ) throws(ForjaError) -> forja_span {
         let isOutput = isOutput || addsTo != nil
         // Not NaN: elements between rows are never written, and are compared like the others.
-        let start = isOutput && addsTo != true ? Self.zeros(count, dtype) : draw(count, dtype)
-        return try add(
-            Operand(
-                buffer: try Buffer(device: queue.device, byteCount: start.count), count: count,
-                dtype: dtype, isOutput: isOutput, start: start, slack: slack))
+        let start =
+            isOutput && addsTo != true
+            ? [Float](repeating: 0, count: count) : random.uniform(count)
+        return try add(start, dtype, isOutput: isOutput, slack: slack)
     }
 
     private func placeOffsets(batch: Int, _ offset: Int32) throws(ForjaError) -> forja_span {
-        let start = [Int32](repeating: offset, count: batch).withUnsafeBytes { Array($0) }
-        return try add(
-            Operand(
-                buffer: try Buffer(device: queue.device, byteCount: start.count), count: batch,
-                dtype: .int32, isOutput: false, start: start, slack: (0, 0)))
+        try add([Float](repeating: Float(offset), count: batch), .int32)
     }
 
-    private func add(_ operand: Operand) throws(ForjaError) -> forja_span {
-        operands.append(operand)
-        try write(operand.start, to: operand)
-        return forja_span(buffer: operand.buffer.handle, offset: 0)
-    }
-
-    // MARK: Bytes
-
-    private func write(_ bytes: [UInt8], to operand: Operand) throws(ForjaError) {
-        var failure: ForjaError?
-        bytes.withUnsafeBytes { source in
-            do throws(ForjaError) { try queue.write(source, to: operand.buffer, at: 0) } catch {
-                failure = error
-            }
-        }
-        if let failure { throw failure }
-    }
-
-    private func bytes(of operand: Operand) throws(ForjaError) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: operand.count * operand.dtype.byteCount)
-        var failure: ForjaError?
-        bytes.withUnsafeMutableBytes { destination in
-            do throws(ForjaError) {
-                try queue.read(operand.buffer, at: 0, into: destination)
-            } catch { failure = error }
-        }
-        if let failure { throw failure }
-        return bytes
-    }
-
-    /// Quick and the same on every device: SplitMix64 (Steele, Lea and Flood, 2014).
-    private func draw(_ count: Int, _ dtype: DType) -> [UInt8] {
-        let values = (0..<count).map { _ -> Float in
-            random &+= 0x9E37_79B9_7F4A_7C15
-            var z = random
-            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            return Float(Int32(truncatingIfNeeded: (z ^ (z >> 31)) >> 32)) * 0x1p-31
-        }
-        if dtype == .float32 { return values.withUnsafeBytes { Array($0) } }
-        return values.map { UInt16(truncatingIfNeeded: $0.bitPattern >> 16) }
-            .withUnsafeBytes { Array($0) }
-    }
-
-    private static func zeros(_ count: Int, _ dtype: DType) -> [UInt8] {
-        [UInt8](repeating: 0, count: count * dtype.byteCount)
-    }
-
-    private static func floats(_ bytes: [UInt8], _ dtype: DType) -> [Float] {
-        bytes.withUnsafeBytes { raw in
-            dtype == .float32
-                ? Array(raw.bindMemory(to: Float.self))
-                : raw.bindMemory(to: UInt16.self).map {
-                    Float(bitPattern: UInt32($0) << 16)
-                }
-        }
-    }
-}
-
-extension DType {
-    /// The type of operands, f32 or bf16.
-    fileprivate init(_ dtype: forja_dtype) {
-        self = dtype == FORJA_DTYPE_BF16 ? .bfloat16 : .float32
+    private func add(
+        _ start: [Float], _ dtype: DType, isOutput: Bool = false, slack: (Float, Float) = (0, 0)
+    ) throws(ForjaError) -> forja_span {
+        let numbers = try NumberBuffer(start, as: dtype, on: queue)
+        operands.append(Operand(numbers: numbers, isOutput: isOutput, slack: slack))
+        return numbers.span
     }
 }
