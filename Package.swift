@@ -12,7 +12,7 @@ let package = Package(
             name: "Forja",
             targets: [
                 "ForjaCore", "ForjaRuntime", "ForjaNN", "ForjaParallel", "ForjaFormats",
-                "ForjaData", "ForjaModels", "ForjaTraining",
+                "ForjaData", "ForjaModels", "ForjaTraining", "ForjaObjectives", "ForjaVerifiers",
             ]),
         // For Benchmarks/, a package of its own.
         .library(name: "CForja", targets: ["CForja"]),
@@ -33,6 +33,8 @@ let package = Package(
         .target(
             name: "CForja", dependencies: ["COpenCL", "COpenBLAS"],
             cSettings: [.treatAllWarnings(as: .error)]),
+        // The site's MPI, opened at run time.
+        .target(name: "CMPI", cSettings: [.treatAllWarnings(as: .error)]),
 
         // The Swift side, lowest first.
         .target(name: "ForjaCore", swiftSettings: swiftSettings),
@@ -41,12 +43,16 @@ let package = Package(
             swiftSettings: swiftSettings),
         .target(name: "ForjaNN", dependencies: ["ForjaRuntime"], swiftSettings: swiftSettings),
         .target(
-            name: "ForjaParallel", dependencies: ["ForjaRuntime"], swiftSettings: swiftSettings),
+            name: "ForjaParallel", dependencies: ["ForjaRuntime", "CMPI"],
+            swiftSettings: swiftSettings),
         .target(
             name: "ForjaFormats",
             dependencies: ["ForjaCore", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: swiftSettings),
         .target(name: "ForjaData", dependencies: ["ForjaFormats"], swiftSettings: swiftSettings),
+        .target(
+            name: "ForjaObjectives", dependencies: ["ForjaCore"], swiftSettings: swiftSettings),
+        .target(name: "ForjaVerifiers", dependencies: ["ForjaCore"], swiftSettings: swiftSettings),
         .target(
             name: "ForjaModels", dependencies: ["ForjaNN", "ForjaParallel", "ForjaFormats"],
             swiftSettings: swiftSettings),
@@ -57,7 +63,7 @@ let package = Package(
         .executableTarget(
             name: "forja",
             dependencies: [
-                "ForjaTraining",
+                "ForjaTraining", "ForjaVerifiers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
@@ -79,6 +85,12 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ForjaDataTests", dependencies: ["ForjaData"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaObjectivesTests", dependencies: ["ForjaObjectives"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaVerifiersTests", dependencies: ["ForjaVerifiers"],
+            swiftSettings: swiftSettings),
         .testTarget(
             name: "ForjaRuntimeTests", dependencies: ["ForjaRuntime", "ForjaTestSupport"],
             swiftSettings: swiftSettings),

@@ -33,6 +33,7 @@ if [ -e "$libraries/libdispatch.so" ]; then
 fi
 .ci/sanitizer-build.sh "$work/thread" -fsanitize=thread
 TSAN_OPTIONS=halt_on_error=1 "$work/thread" host
+.ci/mpi.sh
 .ci/probes.sh
 .ci/vendors.sh
 .ci/nvidia.sh | tee "$work/nvidia"

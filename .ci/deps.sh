@@ -21,6 +21,9 @@ has_opencl_loader() {
 }
 has_pocl() { compgen -G '/etc/OpenCL/vendors/pocl*.icd' >/dev/null || command -v poclcc >/dev/null; }
 has_oclgrind() { command -v oclgrind >/dev/null; }
+# Needed to test runs of several processes, with each of the two MPIs:
+has_open_mpi() { command -v mpirun.openmpi >/dev/null; }
+has_mpich() { command -v mpirun.mpich >/dev/null; }
 
 missing_packages() {
     has_pkg_config || echo pkg-config
@@ -31,13 +34,15 @@ missing_packages() {
     has_opencl_loader || echo ocl-icd-opencl-dev
     has_pocl || echo pocl-opencl-icd
     has_oclgrind || echo oclgrind
+    has_open_mpi || echo openmpi-bin
+    has_mpich || echo mpich
 }
 
 name_packages() {
     cat >&2 <<'NAMES'
 Install them with your package manager:
   Debian, Ubuntu   sudo apt-get install libopenblas-dev ocl-icd-opencl-dev opencl-headers \
-                       pocl-opencl-icd oclgrind pkg-config cmake g++
+                       pocl-opencl-icd oclgrind openmpi-bin mpich pkg-config cmake g++
   Fedora           sudo dnf install openblas-devel ocl-icd-devel opencl-headers pocl \
                        pkgconf-pkg-config cmake gcc-c++
   Arch             sudo pacman -S openblas ocl-icd opencl-headers pocl pkgconf cmake gcc
@@ -45,7 +50,8 @@ Install them with your package manager:
                    export PKG_CONFIG_PATH="$(brew --prefix openblas)/lib/pkgconfig"
 OpenBLAS, the OpenCL headers and pkg-config are needed to build; CMake and a C++ compiler only for the
 C library and make check; PoCL only to test OpenCL kernels on a CPU, Oclgrind
-(https://github.com/jrprice/Oclgrind) only to look for races in them.
+(https://github.com/jrprice/Oclgrind) only to look for races in them; Open MPI and MPICH, as
+mpirun.openmpi and mpirun.mpich, only to test runs of several processes.
 NAMES
 }
 

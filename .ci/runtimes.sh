@@ -3,7 +3,8 @@
 # for CPUs (from PyPI, into .build), Mesa's rusticl on llvmpipe, and Oclgrind with all its passes, and
 # leaves what passed in docs/runtimes.md: operation × storage type × runtime. A runtime that cannot be
 # had is named in the last lines and keeps its column.
-# usage: runtimes.sh [pocl|intel|rusticl|oclgrind]...  (all by default)
+# usage: runtimes.sh [pocl|intel|rusticl|oclgrind|page]...  (all runtimes by default; page: only the
+# page, from the lines of docs/runtimes.tsv)
 source "$(dirname "$0")/common.sh"
 
 wanted=${*:-pocl intel rusticl oclgrind}
@@ -25,9 +26,11 @@ attempt() {
     fi
 }
 
-say "building the tests"
-.ci/sanitizer-build.sh "$work/smoke"
-"$SWIFT" build -c release --build-tests
+if [ "$wanted" != page ]; then
+    say "building the tests"
+    .ci/sanitizer-build.sh "$work/smoke"
+    "$SWIFT" build -c release --build-tests
+fi
 
 # On the runtime that VARIABLE=VALUE... selects: the smoke program, once for each matrix unit that it
 # emulates, and CForjaTests. Programs are cached apart, because each runtime's are its own.
@@ -60,7 +63,9 @@ operations() {
             failed=$((failed + 1))
             head -n 5 "$work/errors" >&2
         fi
-        if [ "$status" = 124 ]; then echo "row $operation any 0 timeout-$limit-s" >>"$work/rows"; fi
+        if [ "$status" = 124 ]; then
+            for dtype in f32 bf16; do echo "row $operation $dtype 0 timeout-$limit-s"; done >>"$work/rows"
+        fi
         if [ "$status" = 0 ] || grep -q '^row' "$work/rows"; then :; else
             echo "row $operation any 0 exit-$status" >>"$work/rows"
         fi
@@ -96,8 +101,8 @@ intel_runtime() {
     echo "$libraries/libintelocl.so" >"$folder/intel/intel.icd"
     local runtime=(OCL_ICD_VENDORS="$folder/intel" LD_LIBRARY_PATH="$libraries"
         FORJA_TEST_REQUIRE_OPENCL=1)
-    smoke "${runtime[@]}" | grep '^device: .*Intel' >/dev/null ||
-        { record "FAILED       Intel CPU runtime: smoke program"; failures=$((failures + 1)); return; }
+    env "${runtime[@]}" "$work/smoke" opencl sum | grep '^device: .*Intel' >/dev/null ||
+        { record "FAILED       Intel CPU runtime: it gives no device"; failures=$((failures + 1)); return; }
     attempt "Intel CPU runtime: operations" operations Intel 600 "${runtime[@]}"
     attempt "Intel CPU runtime: matrix units" matrix_units "${runtime[@]}"
     attempt "Intel CPU runtime: XMX with real sub-groups of 16" smoke "${runtime[@]}" \
@@ -113,6 +118,9 @@ rusticl_runtime() {
     if [ -z "$library" ] && can_apt; then
         as_root env DEBIAN_FRONTEND=noninteractive \
             apt-get -q install -y --no-install-recommends mesa-opencl-icd >"$work/apt" 2>&1 || true
+        # Else every program here would load Mesa's other OpenCL too, which programs under the address
+        # sanitizer do not survive.
+        as_root rm -f /etc/OpenCL/vendors/mesa.icd /etc/OpenCL/vendors/rusticl.icd
         library=$(compgen -G '/usr/lib/*/libRusticlOpenCL.so.1' | head -n 1 || true)
     fi
     [ -n "$library" ] ||
@@ -120,7 +128,7 @@ rusticl_runtime() {
     mkdir -p "$folder/rusticl"
     echo "$library" >"$folder/rusticl/rusticl.icd"
     # Version 22.3.6 takes minutes for a kernel with barriers; what has not ended by then is said.
-    attempt "rusticl: operations" operations rusticl 120 OCL_ICD_VENDORS="$folder/rusticl" \
+    attempt "rusticl: operations" operations rusticl 240 OCL_ICD_VENDORS="$folder/rusticl" \
         RUSTICL_ENABLE=swrast LP_NUM_THREADS=2
 }
 
@@ -152,6 +160,7 @@ write_page() {
 for name in $wanted; do
     case $name in
     pocl | intel | rusticl | oclgrind) "${name}_runtime" ;;
+    page) ;;
     *) die "there is no runtime \"$name\"" "use pocl, intel, rusticl or oclgrind" ;;
     esac
 done

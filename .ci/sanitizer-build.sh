@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles the C engine and a program on it outside SwiftPM.
+# Compiles the C engine, or the C sources that SOURCES names, and a program on it outside SwiftPM.
 # usage: sanitizer-build.sh OUTPUT [compiler flag]...
 # PROGRAM is the program's folder, Tests/CForjaSanitizer (the smoke program) unless it is set; LDFLAGS is honoured.
 source "$(dirname "$0")/common.sh"
@@ -25,7 +25,7 @@ compile() {
 }
 export -f compile
 export compiler objects
-find Sources/CForja "${PROGRAM:-Tests/CForjaSanitizer}" -name '*.c' -print0 | sort -z |
+find "${SOURCES:-Sources/CForja}" "${PROGRAM:-Tests/CForjaSanitizer}" -name '*.c' -print0 | sort -z |
     xargs -0 -P "$(getconf _NPROCESSORS_ONLN)" -I{} bash -c 'compile "$@"' _ {} "$@"
 # shellcheck disable=SC2046
 "$compiler" "${linker[@]}" "$@" "$objects"/*.o -o "$output" \

@@ -273,8 +273,9 @@ elif ! $has_opencl; then
     row "- Not run: no OpenCL device"
     parity smoke-host "every operation on the host, 1 and 3 threads" "$smoke" host
 else
-    FORJA_TEST_REQUIRE_OPENCL=1 parity smoke-opencl \
-        "every operation on the first OpenCL device against the host" "$smoke" opencl
+    case $selector in opencl:*) number=${selector#opencl:} ;; *) number=0 ;; esac
+    FORJA_TEST_REQUIRE_OPENCL=1 FORJA_TEST_OPENCL_DEVICE=$number parity smoke-opencl \
+        "every operation on opencl:$number against the host" "$smoke" opencl
     if ! $is_bundle; then
         FORJA_TEST_REQUIRE_OPENCL=1 parity engine-tests "the engine's tests on every device" \
             bash -c "cd '$root' && '${SWIFT:-swift}' test -c release --disable-testable-imports --filter CForjaTests"
@@ -320,7 +321,7 @@ kernels() { # SHAPE DTYPE
         row "| --- | --- | --- | --- |"
         tr -d '\n' <"$work/$name.json" | sed 's/},/}\n/g' | while read -r line; do
             printf '%s' "$line" >"$work/line"
-            [ -z "$(field "$work/line" op)" ] || row "| $(field "$work/line" op) | $(field "$work/line" shape) |" \
+            [ -z "$(field "$work/line" ms)" ] || row "| $(field "$work/line" op) | $(field "$work/line" shape) |" \
                 "$(field "$work/line" variant) | $(rounded "$(field "$work/line" ms)" %.3f) |"
         done
         echo "$1, $2: measured without a peer"

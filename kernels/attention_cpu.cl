@@ -29,6 +29,11 @@
 #define VECTORS 1
 #endif
 
+// A vector in memory at any address of its elements. PoCL 3.1 cuts vstore16 into stores of four.
+typedef float16 float16_in_memory __attribute__((aligned(4)));
+#define STORE16(space, x, to) (*(space float16_in_memory *)(to) = (x))
+INLINE void store16(float16 x, uint i, float *to) { STORE16(__private, x, to + 16 * i); }
+
 // 2^x; results below 2^-126 become 0. The polynomial is that of cpu/vector_math.h.
 INLINE float16 exp2_flush(float16 x) {
     x = select(x, (float16)(-127.0f), x < -127.0f);
@@ -52,10 +57,10 @@ INLINE void load_tile(float *to, __global const storage_t *from, ulong stride, u
         if (i < rows) {
 #ifndef STORAGE_BF16
             for (; d + 16 <= HEAD_DIM; d += 16)
-                vstore16(vload16(0, from + d) * factor, 0, to + d);
+                store16(vload16(0, from + d) * factor, 0, to + d);
 #else
             for (; d + 16 <= HEAD_DIM; d += 16)
-                vstore16(as_float16(convert_uint16(vload16(0, from + d)) << 16) * factor, 0,
+                store16(as_float16(convert_uint16(vload16(0, from + d)) << 16) * factor, 0,
                          to + d);
 #endif
             for (; d < HEAD_DIM; d++)
@@ -68,7 +73,7 @@ INLINE void load_tile(float *to, __global const storage_t *from, ulong stride, u
 
 INLINE void clear(float *to, uint count) {
     for (uint i = 0; i < count; i += 16)
-        vstore16((float16)0.0f, 0, to + i);
+        store16((float16)0.0f, 0, to + i);
 }
 
 INLINE void store_row(__global storage_t *to, const float *from, float factor) {
@@ -109,7 +114,7 @@ INLINE void product_tile(float *c, uint c_row, const float *a, uint a_row, uint 
     for (int i = 0; i < ROWS; i++)
 #pragma unroll
         for (int j = 0; j < vectors; j++)
-            vstore16(sum[i][j], j, c + i * c_row);
+            store16(sum[i][j], j, c + i * c_row);
 }
 
 // As above for any multiple of 16 columns.
@@ -160,7 +165,7 @@ INLINE void softmax_tile(float *score, uint keys, int first_key, const visibilit
             for (uint j = 0; j < keys; j++) {
                 const int16 key = (int16)(first_key + (int)j);
                 const float16 s = vload16(0, score + j * TILE + m);
-                vstore16(select((float16)MASKED, s, (key >= first) & (key <= last)), 0,
+                store16(select((float16)MASKED, s, (key >= first) & (key <= last)), 0,
                          score + j * TILE + m);
             }
         }
@@ -173,11 +178,11 @@ INLINE void softmax_tile(float *score, uint keys, int first_key, const visibilit
         for (uint j = 0; j < keys; j++) {
             const float16 p = exp2_flush(vload16(0, score + j * TILE + m) - high);
             total += p;
-            vstore16(p, 0, score + j * TILE + m);
+            store16(p, 0, score + j * TILE + m);
         }
-        vstore16(shrink, 0, factor + m);
-        vstore16(high, 0, maximum + m);
-        vstore16(total, 0, sum + m);
+        store16(shrink, 0, factor + m);
+        store16(high, 0, maximum + m);
+        store16(total, 0, sum + m);
     }
 }
 
@@ -225,7 +230,7 @@ __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_for
         for (uint m = 0; m < TILE; m++)
             if (factor[m] != 1.0f)
                 for (uint d = 0; d < PADDED; d += 16)
-                    vstore16(vload16(0, acc + m * PADDED + d) * factor[m], 0, acc + m * PADDED + d);
+                    store16(vload16(0, acc + m * PADDED + d) * factor[m], 0, acc + m * PADDED + d);
         for (uint m = 0; m < rows; m += ROWS) {
             const long depth = min((long)m + ROWS - diagonal, (long)keys);
             if (depth > 0)
@@ -240,149 +245,143 @@ __attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_for
     }
 }
 
-// forja_attention_dq_cpu. Scores transposed as in the forward pass.
-// Launch    global (ceil(T / TILE), H, B)
-__attribute__((reqd_work_group_size(1, 1, 1))) __kernel void
-forja_attention_dq_cpu(__global const storage_t *q, ulong q_at, __global const storage_t *k,
-                       ulong k_at, __global const storage_t *v, ulong v_at,
-                       __global const storage_t *d_out, ulong d_out_at, __global const float *lse,
-                       ulong lse_at, __global const float *delta, ulong delta_at,
-                       __global const int *document_start, ulong start_at, __global storage_t *dq,
-                       ulong dq_at, uint T, uint H, uint G, ulong q_row, ulong k_row, ulong v_row,
-                       ulong out_row, ulong dq_row, float scale) {
-    float query_t[PADDED * TILE], d_out_t[PADDED * TILE], acc[TILE * PADDED];
-    float key[TILE * PADDED], value[TILE * PADDED], score[TILE * TILE], gradient[TILE * TILE];
-    float log_sum[TILE], row_delta[TILE];
-    visibility seen;
-    const uint row = (get_global_size(0) - 1 - get_global_id(0)) * TILE,
-               rows = min(TILE, (int)(T - row));
-    const uint h = get_global_id(1), b = get_global_id(2), g = h / (H / G);
-    const ulong at = (ulong)b * T + row, statistic = ((ulong)b * H + h) * T + row;
-    find_visible(&seen, document_start, start_at, 0, T, T, b, row, rows);
-    load_tile(key, q + q_at + at * q_row + (ulong)h * HEAD_DIM, q_row, rows, scale * LOG2_E);
-    transpose(query_t, key);
-    load_tile(key, d_out + d_out_at + at * out_row + (ulong)h * HEAD_DIM, out_row, rows, 1.0f);
-    transpose(d_out_t, key);
-    for (uint m = 0; m < TILE; m++) {
-        log_sum[m] = m < rows ? lse[lse_at + statistic + m] * LOG2_E : 0.0f;
-        row_delta[m] = m < rows ? delta[delta_at + statistic + m] : 0.0f;
-    }
-    clear(acc, TILE * PADDED);
-    clear(score, TILE * TILE);
-    clear(gradient, TILE * TILE);
-
-    for (long j0 = seen.first_min / TILE * TILE; j0 <= seen.last_max; j0 += TILE) {
-        const uint keys = (uint)min((long)TILE, seen.last_max + 1 - j0);
-        const ulong from = (ulong)b * T + (ulong)j0;
-        load_tile(key, k + k_at + from * k_row + (ulong)g * HEAD_DIM, k_row, keys, 1.0f);
-        load_tile(value, v + v_at + from * v_row + (ulong)g * HEAD_DIM, v_row, keys, 1.0f);
-        const long diagonal = j0 - seen.base;
-        for (uint j = 0; j < keys; j += ROWS) {
-            const long begin = max((long)j + diagonal, 0L) / 16 * 16;
-            if (begin >= TILE)
-                continue;
-            product(score + j * TILE + begin, TILE, key + j * PADDED, PADDED, 1, query_t + begin,
-                    TILE, TILE - (uint)begin, HEAD_DIM, 0);
-            product(gradient + j * TILE + begin, TILE, value + j * PADDED, PADDED, 1,
-                    d_out_t + begin, TILE, TILE - (uint)begin, HEAD_DIM, 0);
-        }
-        for (uint m = 0; m < TILE; m += 16) {
-            const float16 shift = vload16(0, log_sum + m), mean = vload16(0, row_delta + m);
-            const int16 first = vload16(0, seen.first + m), last = vload16(0, seen.last + m);
-            for (uint j = 0; j < keys; j++) {
-                const int16 key_index = (int16)((int)j0 + (int)j);
-                const float16 p = exp2_flush(vload16(0, score + j * TILE + m) - shift);
-                const float16 ds = p * (vload16(0, gradient + j * TILE + m) - mean);
-                vstore16(select((float16)0.0f, ds, (key_index >= first) & (key_index <= last)), 0,
-                         gradient + j * TILE + m);
-            }
-        }
-        for (uint m = 0; m < rows; m += ROWS) {
-            const long depth = min((long)m + ROWS - diagonal, (long)keys);
-            if (depth > 0)
-                product(acc + m * PADDED, PADDED, gradient + m, 1, TILE, key, PADDED, PADDED,
-                        (uint)depth, 1);
-        }
-    }
-    for (uint m = 0; m < rows; m++)
-        store_row(dq + dq_at + (at + m) * dq_row + (ulong)h * HEAD_DIM, acc + m * PADDED, scale);
+// Where the partial dQ of a split begins within one (batch, key-value head): [H/G, T − first key,
+// PADDED] each, because queries before the split's first key never see it.
+INLINE ulong slice_start(ulong split, ulong split_keys, ulong T, ulong group) {
+    return (split * T - split * (split - 1) / 2 * split_keys) * group * PADDED;
 }
 
-// forja_attention_dkv_cpu. Scores are [rows, keys]: K and V are the transposed operands, made once.
-// Launch    global (ceil(S / TILE), G, B), S = T
-__attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_dkv_cpu(
+// forja_attention_backward_cpu: five products a tile. A work-item owns a part of the keys of one key-value
+// head, so dK and dV are its own; what it adds to dQ goes to its slice of `parts`, which
+// forja_attention_dq_merge_cpu sums. Scores are [rows, keys]: K and V are the transposed operands, made once.
+//
+// Launch    global (⌈S / split_keys⌉, G, B), S = T; split_keys is a multiple of TILE
+__attribute__((reqd_work_group_size(1, 1, 1))) __kernel void forja_attention_backward_cpu(
     __global const storage_t *q, ulong q_at, __global const storage_t *k, ulong k_at,
     __global const storage_t *v, ulong v_at, __global const storage_t *d_out, ulong d_out_at,
     __global const float *lse, ulong lse_at, __global const float *delta, ulong delta_at,
     __global const int *document_start, ulong start_at, __global storage_t *dk, ulong dk_at,
-    __global storage_t *dv, ulong dv_at, uint T, uint H, uint G, ulong q_row, ulong k_row,
-    ulong v_row, ulong out_row, ulong dk_row, ulong dv_row, float scale) {
-    float key_t[PADDED * TILE], value_t[PADDED * TILE], k_acc[TILE * PADDED], v_acc[TILE * PADDED];
+    __global storage_t *dv, ulong dv_at, __global float *parts, ulong parts_at, uint split_keys, uint T,
+    uint H, uint G, ulong q_row, ulong k_row, ulong v_row, ulong out_row, ulong dk_row, ulong dv_row,
+    float scale) {
+    float key[TILE * PADDED], key_t[PADDED * TILE], value_t[PADDED * TILE];
+    float k_acc[TILE * PADDED], v_acc[TILE * PADDED], q_acc[ROWS * PADDED];
     float query[TILE * PADDED], d_rows[TILE * PADDED], score[TILE * TILE], gradient[TILE * TILE];
     visibility seen;
-    const uint j0 = get_global_id(0) * TILE, keys = min(TILE, (int)(T - j0));
+    const ulong splits = get_global_size(0);
+    // The last parts see the fewest queries. PoCL gives a thread half of what is left: light parts
+    // first leave more to share.
+    const ulong split = splits - 1 - get_global_id(0);
     const uint g = get_global_id(1), b = get_global_id(2), group = H / G;
-    const ulong at = (ulong)b * T + j0;
-    load_tile(query, k + k_at + at * k_row + (ulong)g * HEAD_DIM, k_row, keys, 1.0f);
-    transpose(key_t, query);
-    load_tile(query, v + v_at + at * v_row + (ulong)g * HEAD_DIM, v_row, keys, 1.0f);
-    transpose(value_t, query);
-    clear(k_acc, TILE * PADDED);
-    clear(v_acc, TILE * PADDED);
-    clear(score, TILE * TILE);
-    clear(gradient, TILE * TILE);
+    const uint first_key = (uint)split * split_keys, end_key = min(T, first_key + split_keys);
+    __global float *slice = parts + parts_at +
+                            ((ulong)b * G + g) * slice_start(splits, split_keys, T, group) +
+                            slice_start(split, split_keys, T, group);
+    for (ulong i = 0; i < (ulong)(T - first_key) * group * PADDED; i += 16)
+        STORE16(__global, (float16)0.0f, slice + i);
+    clear(q_acc, ROWS * PADDED); // its rows past T are read, never stored
 
-    for (uint row = j0; row < T; row += TILE) {
-        const uint rows = min(TILE, (int)(T - row));
-        find_visible(&seen, document_start, start_at, 0, T, T, b, row, rows);
-        if (seen.first_min >= (long)j0 + keys)
-            continue;
-        const bool cut = (long)j0 < seen.first_max || (long)j0 + keys - 1 > seen.last_min;
-        const long diagonal = (long)j0 - seen.base; // row m sees keys up to m − diagonal
-        for (uint h = g * group; h < (g + 1) * group; h++) {
-            const ulong from = (ulong)b * T + row, statistic = ((ulong)b * H + h) * T + row;
-            load_tile(query, q + q_at + from * q_row + (ulong)h * HEAD_DIM, q_row, rows,
-                      scale * LOG2_E);
-            load_tile(d_rows, d_out + d_out_at + from * out_row + (ulong)h * HEAD_DIM, out_row,
-                      rows, 1.0f);
-            for (uint m = 0; m < rows; m += ROWS) {
-                const uint end = (uint)min(((long)m + ROWS - diagonal + 15) / 16 * 16, (long)TILE);
-                product(score + m * TILE, TILE, query + m * PADDED, PADDED, 1, key_t, TILE, end,
-                        HEAD_DIM, 0);
-                product(gradient + m * TILE, TILE, d_rows + m * PADDED, PADDED, 1, value_t, TILE,
-                        end, HEAD_DIM, 0);
-            }
-            for (uint m = 0; m < rows; m++) {
-                const float shift = lse[lse_at + statistic + m] * LOG2_E;
-                const float mean = delta[delta_at + statistic + m];
-                for (uint j = 0; j < TILE; j += 16) {
-                    const int16 key =
-                        (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) +
-                        (int)(j0 + j);
-                    float16 p = exp2_flush(vload16(0, score + m * TILE + j) - shift);
-                    float16 ds = p * (vload16(0, gradient + m * TILE + j) - mean);
-                    if (cut) {
-                        const int16 visible = (key >= seen.first[m]) & (key <= seen.last[m]);
-                        p = select((float16)0.0f, p, visible);
-                        ds = select((float16)0.0f, ds, visible);
+    for (uint j0 = first_key; j0 < end_key; j0 += TILE) {
+        const uint keys = min(TILE, (int)(T - j0));
+        const ulong at = (ulong)b * T + j0;
+        load_tile(key, k + k_at + at * k_row + (ulong)g * HEAD_DIM, k_row, keys, 1.0f);
+        transpose(key_t, key);
+        load_tile(query, v + v_at + at * v_row + (ulong)g * HEAD_DIM, v_row, keys, 1.0f);
+        transpose(value_t, query);
+        clear(k_acc, TILE * PADDED);
+        clear(v_acc, TILE * PADDED);
+        clear(score, TILE * TILE);
+        clear(gradient, TILE * TILE);
+
+        for (uint row = j0; row < T; row += TILE) {
+            const uint rows = min(TILE, (int)(T - row));
+            find_visible(&seen, document_start, start_at, 0, T, T, b, row, rows);
+            if (seen.first_min >= (long)j0 + keys)
+                continue;
+            const bool cut = (long)j0 < seen.first_max || (long)j0 + keys - 1 > seen.last_min;
+            const long diagonal = (long)j0 - seen.base; // row m sees keys up to m − diagonal
+            for (uint h = g * group; h < (g + 1) * group; h++) {
+                const ulong from = (ulong)b * T + row, statistic = ((ulong)b * H + h) * T + row;
+                load_tile(query, q + q_at + from * q_row + (ulong)h * HEAD_DIM, q_row, rows,
+                          scale * LOG2_E);
+                load_tile(d_rows, d_out + d_out_at + from * out_row + (ulong)h * HEAD_DIM, out_row,
+                          rows, 1.0f);
+                for (uint m = 0; m < rows; m += ROWS) {
+                    const uint end = (uint)min(((long)m + ROWS - diagonal + 15) / 16 * 16, (long)TILE);
+                    product(score + m * TILE, TILE, query + m * PADDED, PADDED, 1, key_t, TILE, end,
+                            HEAD_DIM, 0);
+                    product(gradient + m * TILE, TILE, d_rows + m * PADDED, PADDED, 1, value_t, TILE,
+                            end, HEAD_DIM, 0);
+                }
+                for (uint m = 0; m < rows; m++) {
+                    const float shift = lse[lse_at + statistic + m] * LOG2_E;
+                    const float mean = delta[delta_at + statistic + m];
+                    for (uint j = 0; j < TILE; j += 16) {
+                        const int16 index =
+                            (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) +
+                            (int)(j0 + j);
+                        float16 p = exp2_flush(vload16(0, score + m * TILE + j) - shift);
+                        float16 ds = p * (vload16(0, gradient + m * TILE + j) - mean);
+                        if (cut) {
+                            const int16 visible = (index >= seen.first[m]) & (index <= seen.last[m]);
+                            p = select((float16)0.0f, p, visible);
+                            ds = select((float16)0.0f, ds, visible);
+                        }
+                        store16(p, 0, score + m * TILE + j);
+                        store16(ds, 0, gradient + m * TILE + j);
                     }
-                    vstore16(p, 0, score + m * TILE + j);
-                    vstore16(ds, 0, gradient + m * TILE + j);
+                }
+                for (uint j = 0; j < keys; j += ROWS) {
+                    const uint begin = (uint)max((long)j + diagonal, 0L);
+                    if (begin >= rows)
+                        break;
+                    product(v_acc + j * PADDED, PADDED, score + begin * TILE + j, 1, TILE,
+                            d_rows + begin * PADDED, PADDED, PADDED, rows - begin, 1);
+                    product(k_acc + j * PADDED, PADDED, gradient + begin * TILE + j, 1, TILE,
+                            query + begin * PADDED, PADDED, PADDED, rows - begin, 1);
+                }
+                __global float *dq =
+                    slice + ((ulong)(h - g * group) * (T - first_key) + row - first_key) * PADDED;
+                for (uint m = 0; m < rows; m += ROWS) {
+                    const long depth = min((long)m + ROWS - diagonal, (long)keys);
+                    const uint count = min(ROWS, (int)(rows - m)) * PADDED;
+                    if (depth <= 0)
+                        continue;
+                    for (uint i = 0; i < count; i += 16)
+                        store16(vload16(0, dq + m * PADDED + i), 0, q_acc + i);
+                    product(q_acc, PADDED, gradient + m * TILE, TILE, 1, key, PADDED, PADDED, (uint)depth,
+                            1);
+                    for (uint i = 0; i < count; i += 16)
+                        STORE16(__global, vload16(0, q_acc + i), dq + m * PADDED + i);
                 }
             }
-            for (uint j = 0; j < keys; j += ROWS) {
-                const uint begin = (uint)max((long)j + diagonal, 0L);
-                if (begin >= rows)
-                    break;
-                product(v_acc + j * PADDED, PADDED, score + begin * TILE + j, 1, TILE,
-                        d_rows + begin * PADDED, PADDED, PADDED, rows - begin, 1);
-                product(k_acc + j * PADDED, PADDED, gradient + begin * TILE + j, 1, TILE,
-                        query + begin * PADDED, PADDED, PADDED, rows - begin, 1);
-            }
+        }
+        for (uint j = 0; j < keys; j++) {
+            store_row(dk + dk_at + (at + j) * dk_row + (ulong)g * HEAD_DIM, k_acc + j * PADDED, LN_2);
+            store_row(dv + dv_at + (at + j) * dv_row + (ulong)g * HEAD_DIM, v_acc + j * PADDED, 1.0f);
         }
     }
-    for (uint j = 0; j < keys; j++) {
-        store_row(dk + dk_at + (at + j) * dk_row + (ulong)g * HEAD_DIM, k_acc + j * PADDED, LN_2);
-        store_row(dv + dv_at + (at + j) * dv_row + (ulong)g * HEAD_DIM, v_acc + j * PADDED, 1.0f);
+}
+
+// forja_attention_dq_merge_cpu: dQ = scale · sum of the splits' parts, in ascending order.
+// Launch    global (⌈T / TILE⌉, H, B)
+__attribute__((reqd_work_group_size(1, 1, 1))) __kernel void
+forja_attention_dq_merge_cpu(__global const float *parts, ulong parts_at, __global storage_t *dq,
+                             ulong dq_at, uint splits, uint split_keys, uint T, uint H, uint G,
+                             ulong dq_row, float scale) {
+    const uint row = get_global_id(0) * TILE, h = get_global_id(1), b = get_global_id(2);
+    const uint group = H / G, g = h / group, r = h % group;
+    parts += parts_at + ((ulong)b * G + g) * slice_start(splits, split_keys, T, group);
+    for (uint m = row; m < min(row + TILE, T); m++) {
+        float acc[PADDED];
+        clear(acc, PADDED);
+        for (uint s = 0; s * split_keys <= m && s < splits; s++) {
+            const uint first_key = s * split_keys;
+            __global const float *part = parts + slice_start(s, split_keys, T, group) +
+                                         ((ulong)r * (T - first_key) + m - first_key) * PADDED;
+            for (uint d = 0; d < PADDED; d += 16)
+                store16(vload16(0, acc + d) + vload16(0, part + d), 0, acc + d);
+        }
+        store_row(dq + dq_at + ((ulong)b * T + m) * dq_row + (ulong)h * HEAD_DIM, acc, scale);
     }
 }

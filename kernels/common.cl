@@ -173,6 +173,32 @@ static inline float row_reduce(float x, bool greatest, __local float *scratch) {
 }
 #endif
 
+// ── Exponentials ─────────────────────────────────────────────────────────────────────────────────
+//
+// exp_v(x) = e^x for x ≤ 88, NaN kept; results below 2^-126.5 may be 0. CPU runtimes' own exp serves
+// the whole range and costs up to three times this polynomial, whose error is below 1.3 units;
+// derivation in cpu/vector_math.h. GPUs have an instruction for it.
+#if LANES == 1 && VEC > 1
+#define ROUNDER 12582912.0f // 1.5 · 2^23: adding it rounds to an integer, kept in the low bits
+#define ROUNDER_BITS 0x4b400000u
+static inline float_v exp_v(float_v x) {
+    x = x < -88.0f ? (float_v)(-88.0f) : x;
+    float_v shifted = fma(x, (float_v)(0x1.715476p+0f), (float_v)(ROUNDER));
+    float_v n = shifted - ROUNDER;
+    float_v r = fma(n, (float_v)(-0x1.63p-1f), x);
+    r = fma(n, (float_v)(0x1.bd0106p-13f), r);
+    float_v p = fma(r, (float_v)(0x1.6a2430p-10f), (float_v)(0x1.1239e4p-7f));
+    p = fma(p, r, (float_v)(0x1.5558f2p-5f));
+    p = fma(p, r, (float_v)(0x1.555492p-3f));
+    p = fma(p, r, (float_v)(0x1.fffffcp-2f));
+    p = fma(p, r, (float_v)(1.0f));
+    p = fma(p, r, (float_v)(1.0f));
+    return p * as_float_v((as_uint_v(shifted) - (ROUNDER_BITS - 127u)) << 23);
+}
+#else
+#define exp_v exp
+#endif
+
 // ── log Σ exp of a row ───────────────────────────────────────────────────────────────────────────
 //
 // With t = scale · x: the greatest t, Σ exp(t − maximum) and Σ exp(t − maximum) · (t − maximum).
@@ -180,57 +206,97 @@ static inline float row_reduce(float x, bool greatest, __local float *scratch) {
 // summed before shrinks by exp(old − new) (Milakov and Gimelshein, 2018, arXiv:1805.02867). The
 // maximum starts at -MAXFLOAT and not at -INFINITY, so that a row of -INFINITY gives sums of 0 and
 // no NaN; a NaN in the row makes the sums NaN.
+//
+// On CPU devices an f32 row's exponentials can be kept, in `kept` where it is not NULL: each block's
+// relative to its number in block_maxima, until scale_exponentials. A second exponential costs more
+// than a store and a load there.
 #ifdef LOG_SUM_EXP
 // A work-item's share of a block stays in the first-level cache.
 #define LOG_SUM_EXP_BLOCK (LANES == 1 ? 2048 : BLOCK)
+#if LANES == 1 && !defined(STORAGE_BF16)
+#define KEEPS_EXPONENTIALS
+#define MAX_EXP_BLOCKS 64
+#endif
 
 typedef struct log_sum_exp {
     float maximum, sum, weighted_sum;
+#ifdef KEEPS_EXPONENTIALS
+    ulong block_width;
+    float block_maxima[MAX_EXP_BLOCKS];
+#endif
 } log_sum_exp;
 
-static inline float rescaled_weight(log_sum_exp s, float maximum) {
-    return s.sum == 0.0f ? 0.0f : s.weighted_sum + (s.maximum - maximum) * s.sum;
+static inline float rescaled_weight(const log_sum_exp *s, float maximum) {
+    return s->sum == 0.0f ? 0.0f : s->weighted_sum + (s->maximum - maximum) * s->sum;
 }
 
 // Of this work-item's vectors.
-static inline log_sum_exp lane_log_sum_exp(__global const storage_t *x, ulong width, float scale) {
-    log_sum_exp s = {-MAXFLOAT, 0.0f, 0.0f};
-    for (ulong first = 0; first < width; first += LOG_SUM_EXP_BLOCK) {
-        ulong end = min(width, first + LOG_SUM_EXP_BLOCK);
-        float_v greatest = s.maximum;
+static inline void lane_log_sum_exp(log_sum_exp *s, __global const storage_t *x, ulong width,
+                                    float scale, __global storage_t *kept) {
+    ulong block = LOG_SUM_EXP_BLOCK;
+#ifdef KEEPS_EXPONENTIALS
+    ulong fewest = (width + MAX_EXP_BLOCKS - 1) / MAX_EXP_BLOCKS;
+    block = max(block, (fewest + VEC - 1) / VEC * VEC);
+    s->block_width = block;
+#endif
+    s->maximum = -MAXFLOAT;
+    s->sum = s->weighted_sum = 0.0f;
+    for (ulong first = 0; first < width; first += block) {
+        ulong end = min(width, first + block);
+        float_v greatest = s->maximum;
         FOR_LANE(i, first, end) {
             float_v t = fill_v(load_v(x + i, end - i) * scale, end - i, -MAXFLOAT);
             greatest = t > greatest ? t : greatest;
         }
         float maximum = max_v(greatest);
-        float shrink = exp(s.maximum - maximum);
-        s.weighted_sum = rescaled_weight(s, maximum) * shrink;
-        s.sum *= shrink;
-        s.maximum = maximum;
+        float shrink = exp(s->maximum - maximum);
+        s->weighted_sum = rescaled_weight(s, maximum) * shrink;
+        s->sum *= shrink;
+        s->maximum = maximum;
         float_v sums = 0.0f, weighted_sums = 0.0f;
         FOR_LANE(i, first, end) {
             // As for the maximum: a product fused with the subtraction would differ from it.
             float_v t = fill_v(load_v(x + i, end - i) * scale, end - i, -INFINITY);
             t -= maximum;
-            float_v e = exp(t);
+            float_v e = exp_v(t);
             sums += e;
 #ifdef WITH_WEIGHTED_SUM
             weighted_sums += e * (t < -110.0f ? (float_v)(-110.0f) : t);
 #endif
+#ifdef KEEPS_EXPONENTIALS
+            if (kept)
+                store_v(e, kept + i, end - i);
+#endif
         }
-        s.sum += sum_v(sums);
-        s.weighted_sum += sum_v(weighted_sums);
+#ifdef KEEPS_EXPONENTIALS
+        s->block_maxima[first / block] = maximum;
+#endif
+        s->sum += sum_v(sums);
+        s->weighted_sum += sum_v(weighted_sums);
     }
-    return s;
 }
 
-#define row_log_sum_exp(out, x, width, scale)                                                \
-    do {                                                                                     \
-        log_sum_exp lane_ = lane_log_sum_exp((x), (width), (scale));                         \
-        float maximum_ = row_max(lane_.maximum), shrink_ = exp(lane_.maximum - maximum_);    \
-        (out)->maximum = maximum_;                                                           \
-        (out)->sum = row_sum(lane_.sum * shrink_);                                           \
-        (out)->weighted_sum = row_sum(rescaled_weight(lane_, maximum_) * shrink_);           \
+#ifdef KEEPS_EXPONENTIALS
+// Kept exponentials become exp(t − maximum) · factor.
+static inline void scale_exponentials(__global float *kept, ulong width, const log_sum_exp *s,
+                                      float factor) {
+    for (ulong first = 0; first < width; first += s->block_width) {
+        ulong end = min(width, first + s->block_width);
+        float block_factor = exp(s->block_maxima[first / s->block_width] - s->maximum) * factor;
+        FOR_LANE(i, first, end)
+            store_v(load_v(kept + i, end - i) * block_factor, kept + i, end - i);
+    }
+}
+#endif
+
+#define row_log_sum_exp(s, x, width, scale, kept)                                                \
+    do {                                                                                         \
+        lane_log_sum_exp((s), (x), (width), (scale), (kept));                                    \
+        float maximum_ = row_max((s)->maximum), shrink_ = exp((s)->maximum - maximum_);          \
+        float weight_ = row_sum(rescaled_weight((s), maximum_) * shrink_);                       \
+        (s)->sum = row_sum((s)->sum * shrink_);                                                  \
+        (s)->weighted_sum = weight_;                                                             \
+        (s)->maximum = maximum_;                                                                 \
     } while (0)
 #endif
 #endif

@@ -51,12 +51,18 @@ ROW_KERNEL void forja_embedding_backward(__global const storage_t *dy, ulong dy_
                                          __global const int *ids, ulong ids_offset,
                                          __global float *d_table, ulong d_table_offset, ulong rows,
                                          ulong width, ulong table_rows, ulong first_row) {
-    uint share = get_group_id(0), shares = get_num_groups(0);
-    for (ulong n = 0; n < rows; n++) {
-        // A negative id is past any table, as is one before the first row.
-        ulong id = (ulong)(long)ids[ids_offset + n] - first_row;
-        if (id < table_rows && ((uint)id & (shares - 1)) == share)
-            add_row(d_table + d_table_offset + id * width, dy + dy_offset + n * width, width);
+    uint share = get_group_id(0), mask = get_num_groups(0) - 1;
+    ids += ids_offset;
+    for (ulong first = 0; first < rows; first += 8) {
+        // Most groups of eight hold none of this share.
+        if (first + 8 <= rows && !any((vload8(0, ids + first) & (int)mask) == (int)share))
+            continue;
+        for (ulong n = first; n < min(rows, first + 8); n++) {
+            // A negative id is past any table, as is one before the first row.
+            ulong id = (ulong)(long)ids[n] - first_row;
+            if (id < table_rows && ((uint)ids[n] & mask) == share)
+                add_row(d_table + d_table_offset + id * width, dy + dy_offset + n * width, width);
+        }
     }
 }
 #else

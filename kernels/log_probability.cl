@@ -21,7 +21,7 @@ static inline void write_gradient(__global storage_t *x, ulong width, float scal
     FOR_LANE(i, 0, width) {
         float_v t = load_v(x + i, width - i) * scale;
         t -= shift; // not fused with the product: as in the sum
-        float_v p = exp(t) * factor, hit = 0.0f;
+        float_v p = exp_v(t) * factor, hit = 0.0f;
         if (label - i < VEC) // unsigned: not before i either
             hit = LANE_NUMBERS == (uint)(label - i) ? (float_v)(1.0f) : hit;
         store_v((hit - p) * slope, x + i, width - i);
@@ -55,7 +55,9 @@ ROW_KERNEL void forja_log_probability(
         // Where nothing is asked of a row it is not read; the barriers inside stay outside of any
         // branch.
         log_sum_exp s;
-        row_log_sum_exp(&s, x, label >= 0 || lse || entropy ? width : 0, scale);
+        bool to_gradient = gradient && label >= 0;
+        row_log_sum_exp(&s, x, label >= 0 || lse || entropy ? width : 0, scale,
+                        to_gradient ? x : 0);
         float log_sum = log(s.sum);
         if (is_first) {
             if (label_logit)
@@ -68,11 +70,18 @@ ROW_KERNEL void forja_log_probability(
             if (entropy)
                 entropy[entropy_offset + row] = log_sum - s.weighted_sum / s.sum;
         }
-        if (gradient && label >= 0)
-            write_gradient(x, width, scale, s.maximum, 1.0f / s.sum,
-                           scale * gradient[gradient_offset + row], label);
-        else if (gradient)
+        if (to_gradient) {
+            float slope = scale * gradient[gradient_offset + row], factor = 1.0f / s.sum;
+#ifdef KEEPS_EXPONENTIALS
+            scale_exponentials(x, width, &s, -slope * factor);
+            if (label < (long)width)
+                x[label] = slope * (1.0f - exp(label_t - s.maximum) * factor);
+#else
+            write_gradient(x, width, scale, s.maximum, factor, slope, label);
+#endif
+        } else if (gradient) {
             clear_row(x, width);
+        }
     }
 }
 #else

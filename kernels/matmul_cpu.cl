@@ -2,8 +2,8 @@
 // What it computes, and in which order, is in matmul.cl.
 //
 // One program holds one part of this file; the host picks it with -DMATMUL_<PART>:
-//   PACK       operands → panels        } panels are what a register tile reads in order
-//   PANELS     panels → C               }
+//   PACK       A → panels               } panels are what a register tile reads in order
+//   PANELS     panels and B → C         }
 //   ROWS       few rows of A, B[N,K] read once
 //   COLUMNS    few rows of op(A), B[K,N] read in place
 // Twin: cpu/matmul_panels.c, cpu/matmul_rows.c. Launchers: opencl/matmul_panels.c,
@@ -20,7 +20,7 @@
 #endif
 #define TILE_N (2 * VEC)
 #ifndef PANELS_PER_ITEM
-#define PANELS_PER_ITEM 8 // panels of A that a work-item multiplies with its panel of B
+#define PANELS_PER_ITEM 64 // the most panels of A that a work-item multiplies with its panel of B
 #endif
 #ifndef DEPTH_STEP
 #define DEPTH_STEP 256 // k for which a panel of B shares the first cache with one of A
@@ -39,9 +39,21 @@
 #define uintv JOIN(uint, VEC)
 #define intv JOIN(int, VEC)
 #define vloadv JOIN(vload, VEC)
-#define vstorev JOIN(vstore, VEC)
 
+// A vector in memory at any address of its elements. Stores go through it because PoCL 3.1 cuts
+// vstore16 and vstore8 into stores of four.
+typedef floatv floatv_in_memory __attribute__((aligned(4)));
+#define STORE_GLOBAL(x, i, to) (((__global floatv_in_memory *)(to))[i] = (x))
+#define STORE_PRIVATE(x, i, to) (((floatv_in_memory *)(to))[i] = (x))
+
+#if defined(MATMUL_PACK) || defined(MATMUL_PANELS)
+// A is packed into global memory, for every work-item that reads it; B into private memory.
 #ifdef MATMUL_PACK
+#define PANEL __global
+#else
+#define PANEL __private
+#endif
+
 #ifdef STORAGE_BF16
 static inline float4 load4(__global const ushort *x) {
     return as_float4(convert_uint4(vload4(0, x)) << 16);
@@ -57,7 +69,7 @@ static inline float2 load2(__global const float *x) { return vload2(0, x); }
 // Packs `depth` k of one panel: out[k][0 .. width) from `rows` ≤ width rows of the source, zeros
 // beyond. The source is [row][k] (k_major 0) or [k][row]. `width` is even and a constant where this
 // is inlined.
-static inline void pack_panel(__global float *out, int width, __global const storage_t *x, ulong stride,
+static inline void pack_panel(PANEL float *out, int width, __global const storage_t *x, ulong stride,
                        int k_major, int rows, int depth) {
     if (rows < width) {
         for (int k = 0; k < depth; k++)
@@ -88,7 +100,7 @@ static inline void pack_panel(__global float *out, int width, __global const sto
             float4 high01 = (float4)(x0.z, x1.z, x0.w, x1.w);
             float4 low23 = (float4)(x2.x, x3.x, x2.y, x3.y);
             float4 high23 = (float4)(x2.z, x3.z, x2.w, x3.w);
-            __global float *place = out + k * width + r;
+            PANEL float *place = out + k * width + r;
             vstore4((float4)(low01.lo, low23.lo), 0, place);
             vstore4((float4)(low01.hi, low23.hi), 0, place + width);
             vstore4((float4)(high01.lo, high23.lo), 0, place + 2 * width);
@@ -106,6 +118,9 @@ static inline void pack_panel(__global float *out, int width, __global const sto
     }
 }
 
+#endif
+
+#ifdef MATMUL_PACK
 // The panel at `row`, k from `k` on.
 static inline void pack_step(__global float *out, int width, __global const storage_t *x, ulong stride,
                       int k_major, ulong row, ulong rows, ulong k, ulong end_k, ulong depth) {
@@ -131,21 +146,15 @@ static inline void pack_group(__global float *out, int width, __global const sto
                 pack_step(out, width, x, stride, 0, row, rows, k, end_k, depth);
 }
 
-// forja_matmul_pack: A → [⌈M/TILE_M⌉][K][TILE_M] and B → [⌈N/TILE_N⌉][K][TILE_N], both float32.
+// forja_matmul_pack: A → [⌈M/TILE_M⌉][K][TILE_M], float32.
 //
-// Launch    global (a_groups + b_groups, ⌈K/PACK_DEPTH⌉), local (1, 1), groups of PANELS_PER_PACK
-// Tail      panels are padded with zeros; a_groups = 0 leaves the A part as it is
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_pack(
-    __global const storage_t *a, ulong a_offset, ulong a_stride, int a_k_major, ulong rows,
-    ulong a_groups, __global const storage_t *b, ulong b_offset, ulong b_stride, int b_k_major,
-    ulong columns, ulong depth, __global float *panels, ulong a_place, ulong b_place) {
-    ulong group = get_global_id(0), k = get_global_id(1) * PACK_DEPTH;
-    if (group < a_groups)
-        pack_group(panels + a_place, TILE_M, a + a_offset, a_stride, a_k_major, group, rows, k,
-                   depth);
-    else
-        pack_group(panels + b_place, TILE_N, b + b_offset, b_stride, b_k_major, group - a_groups,
-                   columns, k, depth);
+// Launch    global (⌈M/(TILE_M·PANELS_PER_PACK)⌉, ⌈K/PACK_DEPTH⌉), local (1, 1)
+// Tail      panels are padded with zeros
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+forja_matmul_pack(__global const storage_t *a, ulong a_offset, ulong a_stride, int a_k_major,
+                  ulong rows, ulong depth, __global float *panels) {
+    pack_group(panels, TILE_M, a + a_offset, a_stride, a_k_major, get_global_id(0), rows,
+               get_global_id(1) * PACK_DEPTH, depth);
 }
 #endif
 
@@ -159,12 +168,37 @@ static inline void store_output(floatv x, __global ushort *out) {
     uintv rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
     intv is_nan = (bits & 0x7fffffffu) > (uintv)(0x7f800000u);
     uintv quiet = (bits >> 16) | 0x40u;
-    vstorev(JOIN(convert_ushort, VEC)(select(rounded, quiet, is_nan)), 0, out);
+    JOIN(vstore, VEC)(JOIN(convert_ushort, VEC)(select(rounded, quiet, is_nan)), 0, out);
 }
 #else
 static inline floatv load_output(__global const float *x) { return vloadv(0, x); }
-static inline void store_output(floatv x, __global float *out) { vstorev(x, 0, out); }
+static inline void store_output(floatv x, __global float *out) { STORE_GLOBAL(x, 0, out); }
 #endif
+
+// Asks for the line at an address, where the host says that the device is a processor (-DPREFETCHES):
+// there an address is the same number in every address space. OpenCL's own prefetch does nothing on
+// PoCL 3.1 and is a slow call on Intel's runtime.
+#if defined(PREFETCHES) && __has_builtin(__builtin_prefetch)
+#define PREFETCH(address) __builtin_prefetch((const void *)(ulong)(address), 0, 2)
+#else
+#define PREFETCH(address)
+#endif
+#define LINE 16 // elements: a whole line of float32, half of one of bfloat16
+
+// What hides the memory behind the tile at (row, column): the rows of C that it adds to.
+static inline void prefetch_result(__global const output_t *c, ulong stride, int height) {
+    for (int r = 0; r < height; r++)
+        for (int i = 0; i < TILE_N; i += LINE)
+            PREFETCH(c + r * stride + i);
+}
+
+// Part `part` of `parts` of the lines that a work-item packs from B next.
+static inline void prefetch_step(__global const storage_t *b, ulong stride, int k_major, int part,
+                                 int parts) {
+    const int across = (k_major ? TILE_N : DEPTH_STEP) / LINE, count = TILE_N * DEPTH_STEP / LINE;
+    for (int i = part * count / parts; i < (part + 1) * count / parts; i++)
+        PREFETCH(b + i / across * stride + i % across * LINE);
+}
 
 // One row of a tile whose columns are all inside C.
 static inline void store_row(__global output_t *c, floatv low, floatv high, float alpha,
@@ -180,37 +214,48 @@ static inline void store_row(__global output_t *c, floatv low, floatv high, floa
         low[r] = vloadv(0, (from) + r * (stride));                                                 \
         high[r] = vloadv(1, (from) + r * (stride));                                                \
     }
-#define STORE_SUMS(to, stride)                                                                     \
+#define STORE_SUMS(STORE, to, stride)                                                              \
     for (int r = 0; r < TILE_M; r++) {                                                             \
-        vstorev(low[r], 0, (to) + r * (stride));                                                   \
-        vstorev(high[r], 1, (to) + r * (stride));                                                  \
+        STORE(low[r], 0, (to) + r * (stride));                                                     \
+        STORE(high[r], 1, (to) + r * (stride));                                                    \
     }
 
-// forja_matmul_panels: one block of k. A work-item multiplies one panel of B with PANELS_PER_ITEM
-// panels of A, DEPTH_STEP k at a time; sums wait in private memory in between.
+// forja_matmul_panels: one block of k. A work-item multiplies a panel of B with up to PANELS_PER_ITEM
+// panels of A, DEPTH_STEP k at a time: it packs that part of B, which stays in the first cache while
+// the panels of A pass. Sums wait in private memory in between.
 //
-// Launch    global (⌈N/TILE_N⌉, ⌈M/(TILE_M·PANELS_PER_ITEM)⌉) or with `a_is_fastest` the two
+// Launch    global (⌈N/TILE_N⌉, work-items that share the panels of A) or with `a_is_fastest` the two
 //           swapped, local (1, 1)
 // Sums      of blocks before the last wait in `panels` at sum_place, sum_stride floats a row, both
 //           sides rounded up to the tile
 // Tail      any M, N ≥ 1: panels are padded, stores are masked
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_panels(
-    __global float *panels, ulong a_place, ulong b_place, ulong sum_place, ulong sum_stride,
-    __global output_t *c, ulong c_offset, ulong c_stride, ulong rows, ulong columns, ulong depth,
-    float alpha, int accumulate, int is_first, int is_last, int a_is_fastest) {
+    __global float *panels, ulong sum_place, ulong sum_stride, __global const storage_t *b,
+    ulong b_offset, ulong b_stride, int b_k_major, __global output_t *c, ulong c_offset,
+    ulong c_stride, ulong rows, ulong columns, ulong depth, float alpha, int accumulate,
+    int is_first, int is_last, int a_is_fastest) {
     // PoCL 3.1 asks that the dimension be a constant.
     ulong fast = get_global_id(0), slow = get_global_id(1);
     ulong column = (a_is_fastest ? slow : fast) * TILE_N;
-    ulong first_row = (a_is_fastest ? fast : slow) * (TILE_M * PANELS_PER_ITEM);
-    ulong end_row = min(rows, first_row + TILE_M * PANELS_PER_ITEM);
+    ulong item = a_is_fastest ? fast : slow;
+    ulong items = a_is_fastest ? get_global_size(0) : get_global_size(1);
+    // Panels of A are dealt evenly: a last work-item with few of them would leave a thread idle.
+    ulong a_panels = (rows + TILE_M - 1) / TILE_M;
+    ulong first_row = item * a_panels / items * TILE_M;
+    ulong end_row = min(rows, (item + 1) * a_panels / items * TILE_M);
     int width = (int)min((ulong)TILE_N, columns - column);
-    float waiting[PANELS_PER_ITEM * TILE_M * TILE_N];
+    float waiting[PANELS_PER_ITEM * TILE_M * TILE_N], right[DEPTH_STEP * TILE_N];
+    b += b_offset + column * (b_k_major ? 1 : b_stride);
+    c += c_offset + column;
     for (ulong k = 0; k < depth; k += DEPTH_STEP) {
-        ulong step = min((ulong)DEPTH_STEP, depth - k);
+        int step = (int)min((ulong)DEPTH_STEP, depth - k);
         int starts = k == 0, ends = k + step == depth;
+        for (int t = 0; t < step; t += PACK_STEP)
+            pack_panel(right + t * TILE_N, TILE_N, b + (k + t) * (b_k_major ? b_stride : 1),
+                       b_stride, b_k_major, width, min(PACK_STEP, step - t));
         for (ulong row = first_row; row < end_row; row += TILE_M) {
-            __global const float *a = panels + a_place + row * depth + k * TILE_M;
-            __global const float *b = panels + b_place + column * depth + k * TILE_N;
+            __global const float *a_k = panels + row * depth + k * TILE_M;
+            const float *b_k = right;
             __global float *sums = panels + sum_place + row * sum_stride + column;
             float *here = waiting + (row - first_row) * TILE_N;
             floatv low[TILE_M], high[TILE_M];
@@ -225,27 +270,34 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_panels
                 for (int r = 0; r < TILE_M; r++)
                     low[r] = high[r] = (floatv)(0.0f);
             }
-            for (ulong t = 0; t < step; t++, a += TILE_M, b += TILE_N) {
-                floatv b_low = vloadv(0, b), b_high = vloadv(1, b);
+            if (ends && is_last && accumulate)
+                prefetch_result(c + row * c_stride, c_stride, (int)min((ulong)TILE_M, rows - row));
+            if (!ends)
+                prefetch_step(b + (k + DEPTH_STEP) * (b_k_major ? b_stride : 1), b_stride, b_k_major,
+                              (int)((row - first_row) / TILE_M),
+                              (int)((end_row - first_row + TILE_M - 1) / TILE_M));
+            for (int t = 0; t < step; t++, a_k += TILE_M, b_k += TILE_N) {
+                floatv b_low = vloadv(0, b_k), b_high = vloadv(1, b_k);
+                PREFETCH(a_k + depth * TILE_M); // the next panel
 #pragma unroll
                 for (int r = 0; r < TILE_M; r++) {
-                    floatv left = (floatv)(a[r]);
+                    floatv left = (floatv)(a_k[r]);
                     low[r] = fma(left, b_low, low[r]);
                     high[r] = fma(left, b_high, high[r]);
                 }
             }
             if (!ends) {
 #pragma unroll
-                STORE_SUMS(here, TILE_N)
+                STORE_SUMS(STORE_PRIVATE, here, TILE_N)
                 continue;
             }
             if (!is_last) {
 #pragma unroll
-                STORE_SUMS(sums, sum_stride)
+                STORE_SUMS(STORE_GLOBAL, sums, sum_stride)
                 continue;
             }
             int height = (int)min((ulong)TILE_M, rows - row);
-            __global output_t *out = c + c_offset + row * c_stride + column;
+            __global output_t *out = c + row * c_stride;
 #pragma unroll
             for (int r = 0; r < TILE_M; r++) {
                 if (r >= height)
@@ -254,8 +306,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_panels
                     store_row(out + r * c_stride, low[r], high[r], alpha, accumulate);
                 } else {
                     float lanes[TILE_N];
-                    vstorev(low[r], 0, lanes);
-                    vstorev(high[r], 1, lanes);
+                    STORE_PRIVATE(low[r], 0, lanes);
+                    STORE_PRIVATE(high[r], 1, lanes);
                     for (int i = 0; i < width; i++)
                         store_result(out, r * c_stride + i, lanes[i], alpha, accumulate);
                 }
@@ -334,7 +386,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_column
                 if (row + i >= rows || column >= columns)
                     continue;
                 float lanes[VEC];
-                vstorev(sums[i][j], 0, lanes);
+                STORE_PRIVATE(sums[i][j], 0, lanes);
                 ulong start = min(column, columns - VEC);
                 for (ulong lane = column - start; lane < VEC; lane++)
                     store_result(c, (row + i) * c_stride + start + lane, lanes[lane], alpha,
@@ -354,7 +406,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_column
 
 static inline float sum_lanes(floatv x) {
     float lanes[VEC];
-    vstorev(x, 0, lanes);
+    STORE_PRIVATE(x, 0, lanes);
 #pragma unroll
     for (int width = VEC / 2; width > 0; width /= 2)
         for (int i = 0; i < width; i++)

@@ -17,10 +17,14 @@ ROW_KERNEL void forja_softmax_forward(__global const storage_t *x, ulong x_offse
         __global const storage_t *from = x + x_offset + row * width;
         __global storage_t *to = y + y_offset + row * width;
         log_sum_exp s;
-        row_log_sum_exp(&s, from, width, 1.0f);
+        row_log_sum_exp(&s, from, width, 1.0f, to);
         float factor = s.sum == 0.0f ? 0.0f : 1.0f / s.sum;
+#ifdef KEEPS_EXPONENTIALS
+        scale_exponentials(to, width, &s, factor);
+#else
         FOR_LANE(i, 0, width)
-            store_v(exp(load_v(from + i, width - i) - s.maximum) * factor, to + i, width - i);
+            store_v(exp_v(load_v(from + i, width - i) - s.maximum) * factor, to + i, width - i);
+#endif
     }
 }
 #else

@@ -6,7 +6,11 @@
 // Precision storage_t in memory, float32 between
 // Twin      cpu/swiglu.c
 
-static inline float_v sigmoid_v(float_v x) { return 1.0f / (1.0f + exp(-x)); }
+// Where e^-x would pass 2^127, its reciprocal.
+static inline float_v sigmoid_v(float_v x) {
+    x = x < -88.0f ? (float_v)(-88.0f) : x;
+    return 1.0f / (1.0f + exp_v(-x));
+}
 
 ROW_KERNEL void forja_swiglu_forward(__global const storage_t *x, ulong x_offset,
                                      __global storage_t *y, ulong y_offset, ulong rows,
@@ -16,8 +20,8 @@ ROW_KERNEL void forja_swiglu_forward(__global const storage_t *x, ulong x_offset
         __global const storage_t *gates = x + x_offset + row * 2 * width, *ups = gates + width;
         __global storage_t *to = y + y_offset + row * width;
         FOR_LANE(i, 0, width) {
-            float_v gate = load_v(gates + i, width - i);
-            store_v(gate * sigmoid_v(gate) * load_v(ups + i, width - i), to + i, width - i);
+            float_v gate = load_v(gates + i, width - i), up = load_v(ups + i, width - i);
+            store_v(gate * up * sigmoid_v(gate), to + i, width - i);
         }
     }
 }

@@ -10,6 +10,8 @@ public struct CounterRandom: Sendable {
         case shuffle = 2
         case sampling = 3
         case data = 4
+        /// Questions made up, and mistakes in their answers.
+        case tasks = 5
     }
 
     private let key: (UInt32, UInt32)

@@ -20,26 +20,21 @@ enum TextRows {
         _ body: (String) throws(ForjaError) -> Void
     ) throws(ForjaError) {
         let decoder = JSONDecoder()
-        var start = bytes.startIndex
-        var lineNumber = firstLine
-        while start < bytes.endIndex {
-            let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.endIndex
-            let line = bytes[start..<end]
-            let place = "\(path):\(lineNumber)"
-            start = end + 1
-            lineNumber += 1
-            if line.allSatisfy({ [0x20, 0x09, 0x0D].contains($0) }) { continue }
+        try JSONLines.forEachLine(in: bytes, firstLine: firstLine) {
+            (line, number) throws(ForjaError) in
             let row: Row
             do {
-                row = try decoder.decode(Row.self, from: Data(line))
+                row = try decoder.decode(Row.self, from: line)
             } catch {
                 throw ForjaError(
-                    .invalidInput, "\(place) is not a JSON object with a string \"text\"",
+                    .invalidInput,
+                    "\(path):\(number) is not a JSON object with a string \"text\"",
                     fix: "correct the line, or name a plain text .txt", cause: "\(error)")
             }
             guard !row.text.isEmpty else {
                 throw ForjaError(
-                    .invalidInput, "\(place) has an empty \"text\"", fix: "remove the line")
+                    .invalidInput, "\(path):\(number) has an empty \"text\"",
+                    fix: "remove the line")
             }
             try body(row.text)
         }

@@ -23,6 +23,24 @@ extension DeviceSelection {
         return (devices, [note, sharing].compactMap { $0 }.joined(separator: "; ").nonEmpty)
     }
 
+    /// Opens a device for one of the ranks that share this host, each a process of its own.
+    ///
+    /// - Parameter threadCount: For the host CPU, of this rank.
+    /// - Returns: The device, as a list of one, and a line about it as for threads.
+    public func open(
+        rank: Int, of rankCount: Int, threadCount: Int
+    ) throws(ForjaError) -> (devices: [Device], note: String?) {
+        let (first, note) = try open(threadCount: threadCount)
+        guard first.description.kind != .host else {
+            first.memorySharerCount = rankCount
+            return ([first], note)
+        }
+        let (devices, sharing) = try Self.openCL(
+            rankCount: rankCount, from: first, index: openCLIndex(of: first))
+        let notes = [note, sharing].compactMap { $0 }
+        return ([devices[rank]], notes.joined(separator: "; ").nonEmpty)
+    }
+
     /// Host devices among which the threads are divided, the first ones taking what is left over.
     private static func hosts(rankCount: Int, threadCount: Int) throws(ForjaError) -> [Device] {
         var devices: [Device] = []

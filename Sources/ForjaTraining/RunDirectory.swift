@@ -8,7 +8,8 @@ import Foundation
 ///     checkpoints/step-N/  samples/
 public struct RunDirectory: Sendable {
     public let path: String
-    private let lock: FileLock
+    /// `nil` where another rank's process holds it.
+    private let lock: FileLock?
 
     /// Opens a directory for a new run, or for one to be resumed.
     ///
@@ -25,6 +26,12 @@ public struct RunDirectory: Sendable {
         lock = try FileLock(directory: path)
         for name in ["checkpoints", "samples"] { try makeDirectory(at: file(name)) }
         TemporaryName.removeStale(in: file("checkpoints"), isExclusive: true)
+    }
+
+    /// A directory that the first rank's process has opened for all.
+    public init(joining path: String) {
+        self.path = path
+        lock = nil
     }
 
     /// Whether a directory is empty or holds only what a run makes before its data and memory are known to suffice: a

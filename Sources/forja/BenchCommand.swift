@@ -13,6 +13,7 @@ struct BenchCommand: ParsableCommand {
         commandName: "bench", abstract: "Measures speed on this machine.",
         subcommands: [
             BenchKernelsCommand.self, BenchStepCommand.self, BenchCollectivesCommand.self,
+            BenchOverlapCommand.self,
         ])
 }
 
@@ -130,7 +131,7 @@ struct BenchStepCommand: ParsableCommand {
         /// All dispatches of one name in a step.
         struct Operation: Encodable {
             let name: String
-            let launches: Int
+            let count: Int
             let seconds: Double
         }
 
@@ -211,7 +212,7 @@ struct BenchStepCommand: ParsableCommand {
             operations: self.profile
                 ? profiledRows.map {
                     Report.Operation(
-                        name: $0.name, launches: $0.dispatchCount / profiledSteps,
+                        name: $0.name, count: $0.dispatchCount / profiledSteps,
                         seconds: $0.seconds / Double(profiledSteps))
                 } : nil)
         if json {
@@ -233,7 +234,7 @@ struct BenchStepCommand: ParsableCommand {
             Console.result(
                 String(
                     format: "%9.3f ms  %5.1f %%  %4d  ", operation.seconds * 1e3,
-                    operation.seconds / median * 100, operation.launches) + operation.name)
+                    operation.seconds / median * 100, operation.count) + operation.name)
         }
     }
 }

@@ -9,16 +9,16 @@ struct BenchKernelsCommand: ParsableCommand {
         commandName: "kernels",
         abstract: "Measures each operation of a training step by itself.",
         discussion: """
-            One row for each operation and size that the step of --shape calls, on random operands: the median of samples
-            of at least 2 ms, after warm-ups. Products and attention are counted in FLOP/s (attention: the visible half of
-            the scores; 2 products forward, 5 backward), everything else in bytes read and written once.
+            One row for each operation and size that the step of --shape calls, on random operands: the median of the
+            calmest of five bursts, warm-ups left out. Products and attention are counted in FLOP/s (attention: the
+            visible half of the scores; 2 products forward, 5 backward), everything else in bytes read and written once.
 
-            The fraction of peak divides FLOP/s by the device's own multiply-adds in registers, measured in the same run,
-            and bytes per second by a copy of as many bytes, measured in turn with the operation: small tensors live in
-            caches, and so do their copies. A copy writes half of what it moves; an operation that only reads may pass it.
-            There is no fraction on matrix units, whose peak is not measured. The error is the largest distance of an
-            output from float64, over the largest output. On the host's cores, f32 products are also made by one
-            call of the BLAS library on as many threads, in turn; the ratio is its time over Forja's.
+            The fraction of peak divides FLOP/s by the device's own multiply-adds in registers, measured in the same
+            run, and bytes per second by a copy of as many bytes, measured in turn with the operation: small tensors
+            live in caches, and so do their copies. A copy writes half of what it moves; an operation that only reads
+            may pass it. There is no fraction on matrix units, whose peak is not measured. The error is the largest
+            distance of an output from float64, over the largest output. On the host's cores, f32 products are also
+            made by one call of the BLAS library on as many threads, in turn; the ratio is its time over Forja's.
 
               forja bench kernels --shape small --device cpu
               forja bench kernels --op attention --device opencl --json
@@ -36,7 +36,7 @@ struct BenchKernelsCommand: ParsableCommand {
     @Option(help: "Storage of weights' copies and activations, f32 or bf16.")
     var dtype = ComputeType.f32
 
-    @Option(help: "Seconds spent on each measured thing, beyond six samples.")
+    @Option(help: "Seconds spent on each measured thing, beyond ten samples.")
     var secondsPerRow = 0.2
 
     @Flag(help: "Print one JSON document.")

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ForjaCore
+import ForjaParallel
 import ForjaRuntime
 
 /// Options of every command that computes.
@@ -26,9 +27,16 @@ struct ComputeOptions: ParsableArguments {
         return try Queue(device: opened)
     }
 
-    /// As `open`, a device for each of several ranks.
-    func open(rankCount: Int) throws(ForjaError) -> [Device] {
-        let (devices, note) = try device.open(rankCount: rankCount, threadCount: threads)
+    /// As `open`, a device for each of several ranks; under a launcher, one for the rank that this process is.
+    func open(rankCount: Int, on processes: MPIRun?) throws(ForjaError) -> [Device] {
+        let (devices, note) =
+            if let processes {
+                try device.open(
+                    rank: processes.hostRank, of: processes.hostRankCount,
+                    threadCount: threads > 0 ? threads : processes.threadCount)
+            } else {
+                try device.open(rankCount: rankCount, threadCount: threads)
+            }
         if let note { Console.note("device: \(note)") }
         for (rank, device) in devices.enumerated() {
             let note = try device.takeKnownTuning()

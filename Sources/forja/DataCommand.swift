@@ -5,8 +5,8 @@ import ForjaTraining
 
 struct DataCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "data", abstract: "Looks at training data.",
-        subcommands: [DataInspectCommand.self])
+        commandName: "data", abstract: "Looks at training data and makes some.",
+        subcommands: [DataInspectCommand.self, DataGenerateCommand.self])
 }
 
 struct DataInspectCommand: ParsableCommand {

@@ -19,6 +19,7 @@ struct TrainCommand: ParsableCommand {
               forja train recipes/quickstart.yaml --run-dir runs/first --resume
               forja train recipes/quickstart.yaml --set training.max_steps=100 --set training.seed=2
               forja train recipes/quickstart.yaml --data-parallel 2
+              mpirun -n 2 forja train recipes/quickstart.yaml
 
             Once steps run, Ctrl-C or SIGTERM finishes the step, saves and exits with 130; a second one stops at once.
             """)
@@ -90,9 +91,20 @@ struct TrainCommand: ParsableCommand {
             set + (dtype.map { ["training.dtype=\($0.rawValue)"] } ?? [])
             + (dataParallel.map { ["parallel.data=\($0)"] } ?? [])
             + (tensorParallel.map { ["parallel.tensor=\($0)"] } ?? [])
-        let recipe = try Recipe(contentsOf: recipe, overrides: overrides)
-        let directory = try RunDirectory(
-            path: runDir ?? RunDirectory.defaultPath(name: recipe.name), isResuming: resume)
+        let processes = try Ranks.join()
+        try Ranks.perform(on: processes) { try train(overrides, on: processes, since: start) }
+    }
+
+    private func train(
+        _ overrides: [String], on processes: MPIRun?, since start: Date
+    ) throws {
+        let recipe = try Ranks.recipe(self.recipe, overrides: overrides, on: processes)
+        let path = try Ranks.agreed(
+            runDir ?? RunDirectory.defaultPath(name: recipe.name), on: processes)
+        let directory = try Ranks.firstThenOthers(on: processes) { isFirst in
+            try isFirst
+                ? RunDirectory(path: path, isResuming: resume) : RunDirectory(joining: path)
+        }
         if resume { try Self.checkUnchanged(recipe, in: directory) }
         if resume, let last = directory.checkpointSteps.last, last >= recipe.maxSteps {
             Console.note("\(directory.path) has all \(recipe.maxSteps) steps already")
@@ -107,24 +119,32 @@ struct TrainCommand: ParsableCommand {
             return
         }
         let mesh = recipe.mesh
-        let devices = try compute.open(rankCount: mesh.rankCount)
-        let data = try TrainingData(
-            recipe: recipe, run: directory,
-            observer: ConsoleObserver(everySteps: recipe.loggingEverySteps))
-        let peak = try Self.measuredPeak(of: devices)
+        let devices = try compute.open(rankCount: mesh.rankCount, on: processes)
+        let data = try Ranks.firstThenOthers(on: processes) { isFirst in
+            try TrainingData(
+                recipe: recipe, run: isFirst ? directory : nil,
+                observer: ConsoleObserver(everySteps: recipe.loggingEverySteps))
+        }
+        // Not earlier: the others wait while the first rank reads text for as long as that takes.
+        processes?.setTimeout(seconds: recipe.rankTimeoutSeconds)
+        let peak = try Ranks.total(Self.measuredPeak(of: devices), on: processes)
         let isResuming = resume
         let events = trace.map { _ in Trace() }
         let outcomes = Result { () throws(ForjaError) in
-            try RankLauncher.run(mesh, timeoutSeconds: recipe.rankTimeoutSeconds) {
-                rank throws(ForjaError) in
+            try RankLauncher.run(
+                mesh, timeoutSeconds: recipe.rankTimeoutSeconds, processes: processes
+            ) { rank throws(ForjaError) in
                 try Self.train(
                     recipe, data: data, in: directory, isResuming: isResuming, rank: rank,
-                    on: devices[rank.rank], trace: events?.recorder(rank: rank.rank),
-                    peakFlopsPerSecond: peak)
+                    on: devices[processes == nil ? rank.rank : 0],
+                    trace: events?.recorder(rank: rank.rank), peakFlopsPerSecond: peak)
             }
         }
         // Of a run that failed too: that is when one looks.
-        if let trace, let events { try AtomicFile.write(events.json, to: trace) }
+        if let trace, let events {
+            let rank = processes?.world.rank ?? 0
+            try AtomicFile.write(events.json, to: rank == 0 ? trace : "\(trace).rank\(rank)")
+        }
         let validationLoss = try outcomes.get()[0]
         let seconds = Date().timeIntervalSince(start)
         if json {
@@ -168,8 +188,9 @@ struct TrainCommand: ParsableCommand {
                     + "(\(description.kind.rawValue), \(description.threadCount) threads)"
                     + (rank.mesh.rankCount > 1 ? " for each rank of \(rank.mesh.description)" : "")
                     + "; run in \(directory.path)")
-            Interruption.listen()
         }
+        // Threads share what a signal says; processes get one each.
+        Interruption.listen()
         if let trace { trainer.record(in: trace) }
         defer { observer.end() }
         return try trainer.train()

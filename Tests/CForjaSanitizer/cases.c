@@ -75,6 +75,8 @@ OPERATION(gradient_norm, forja_gradient_norm_args, SIZE_MAX, AT(gradient_norm, p
 OPERATION(adamw, forja_adamw_args, SIZE_MAX, AT(adamw, weight), AT(adamw, weight_bf16),
           AT(adamw, gradient), AT(adamw, m), AT(adamw, v), AT(adamw, scalars))
 
+OPERATION(multiply_add, forja_multiply_add_args, SIZE_MAX, AT(multiply_add, out))
+
 static const forja_dtype storages[] = {FORJA_DTYPE_F32, FORJA_DTYPE_BF16};
 static const char *dtype_name(forja_dtype dtype) {
     return dtype == FORJA_DTYPE_F32 ? "f32" : "bf16";
@@ -515,6 +517,18 @@ static void run_optimizer(bench *b, uint64_t count) {
     }
 }
 
+static void run_multiply_add(bench *b, uint64_t count) {
+    bench_begin(b, "multiply_add");
+    forja_multiply_add_args args = {
+        .out = bench_output(b, count, FORJA_DTYPE_F32),
+        .count = count,
+        .steps = 10,
+        .factor = 0.5f,
+        .addend = 1.0f,
+    };
+    bench_check(b, &multiply_add, &args);
+}
+
 void run_cases(bench *b) {
     run_matmul(b);
     run_attention(b);
@@ -539,4 +553,6 @@ void run_cases(bench *b) {
     run_casts(b, 65);
     run_optimizer(b, 1);
     run_optimizer(b, 1025);
+    run_multiply_add(b, 1);
+    run_multiply_add(b, 1025);
 }

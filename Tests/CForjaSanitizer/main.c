@@ -2,7 +2,7 @@
 /// Sanitizers watch it on the host; Oclgrind watches it on its simulated device.
 ///
 ///     smoke host      1 thread and 3 threads; both must give the same bits
-///     smoke opencl    the first OpenCL device against the host
+///     smoke opencl    an OpenCL device against the host: FORJA_TEST_OPENCL_DEVICE, a number, or the first
 ///     smoke rows      as opencl, and a line for each operation and storage type: what became of its numbers
 ///     smoke operations    nothing: lists the operations
 ///     smoke fuzz host|opencl SECONDS SEED     damaged arguments: a status, never a crash
@@ -48,6 +48,38 @@ static void run_variant_faults(bench *b) {
            "list without a count");
 }
 
+/// A profiled queue keeps one time per kernel on OpenCL devices and none on the host.
+static void run_profile(bench *b) {
+    forja_queue *queue = NULL;
+    forja_buffer *buffer = NULL;
+    forja_device_info info;
+    expect(b, forja_device_get_info(&info, b->device) == FORJA_OK, "info");
+    expect(b, forja_queue_create(&queue, b->device) == FORJA_OK, "a queue to profile");
+    expect(b, forja_buffer_create(&buffer, b->device, 64) == FORJA_OK, "a buffer to add");
+    expect(b, forja_buffer_fill(queue, buffer, 0, 64, 0) == FORJA_OK, "a buffer of zeros");
+    const forja_add_args args = {
+        .dtype = FORJA_DTYPE_F32, .a = {buffer, 0}, .b = {buffer, 0}, .y = {buffer, 0}, .count = 16};
+    const uint64_t kernels = info.kind == FORJA_DEVICE_HOST ? 0 : 1;
+    double seconds[2] = {-1, -1};
+    expect(b, forja_add(queue, &args) == FORJA_OK, "a kernel before the profile");
+    for (int round = 0; round < 2; round++) {
+        expect(b, forja_queue_start_profile(queue) == FORJA_OK, "start of a profile");
+        expect(b, forja_queue_profiled_count(queue) == 0, "a profile that starts empty");
+        expect(b, forja_add(queue, &args) == FORJA_OK, "a kernel in the profile");
+        expect(b, forja_queue_profiled_count(queue) == kernels, "the profile's count");
+    }
+    expect(b, forja_queue_read_profile(seconds, queue) == FORJA_OK, "read of a profile");
+    expect(b, kernels == 0 || (seconds[0] >= 0 && seconds[0] < 100), "a kernel's seconds");
+    expect(b, seconds[1] == -1, "no more seconds than kernels");
+    expect(b, kernels == 0 || forja_queue_read_profile(NULL, queue) != FORJA_OK,
+           "read of a profile into NULL");
+    expect(b, forja_queue_start_profile(NULL) != FORJA_OK, "profile of no queue");
+    expect(b, forja_queue_read_profile(seconds, NULL) != FORJA_OK, "read from no queue");
+    expect(b, forja_queue_profiled_count(NULL) == 0, "count of no queue");
+    forja_buffer_free(buffer);
+    forja_queue_free(queue);
+}
+
 /// Devices, buffers and queues with arguments that nobody should pass.
 static void run_object_faults(bench *b) {
     forja_device_info info;
@@ -81,6 +113,7 @@ static void run_object_faults(bench *b) {
     expect(b, forja_buffer_write(NULL, buffer, 0, bytes, 1) != FORJA_OK, "write without a queue");
     expect(b, forja_queue_finish(NULL) != FORJA_OK, "finish of NULL");
     run_variant_faults(b);
+    run_profile(b);
     forja_buffer_free(buffer);
     forja_buffer_free(NULL);
     forja_queue_free(NULL);
@@ -148,7 +181,8 @@ int main(int argc, char **argv) {
     }
     bench reference, subject;
     bench_open(&reference, 1, -1);
-    bench_open(&subject, 3, on_opencl ? 0 : -1);
+    const char *number = getenv("FORJA_TEST_OPENCL_DEVICE");
+    bench_open(&subject, 3, on_opencl ? (number ? strtol(number, NULL, 10) : 0) : -1);
     forja_device_info info;
     if (forja_device_get_info(&info, subject.device) == FORJA_OK)
         printf("device: %s (%s)\n", info.name, info.platform);

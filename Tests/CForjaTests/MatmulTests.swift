@@ -100,7 +100,8 @@ extension OperationTests {
             }
         }
 
-        /// Packed panels hold at most 2048 rows, 4096 columns and 1024 of k at once.
+        /// Packed panels hold at most 2048 rows, 4096 columns and 1024 of k at once on the host; on OpenCL CPU devices
+        /// 2 M numbers of A, and then 2048 rows or 1024 of k.
         @Test("matches float64 past the extent of packed panels", arguments: Target.matmul)
         func matchesPastPanels(target: Target) throws {
             for (layout, m, n, k) in [

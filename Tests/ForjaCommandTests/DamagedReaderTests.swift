@@ -15,7 +15,8 @@ import Testing
 @Suite("Damaged files, readers alone", .serialized)
 struct DamagedReaderTests {
     enum Kind: String, CaseIterable, CustomTestStringConvertible {
-        case safetensors, safetensorsIndex, configuration, tokenizer, recipe, tokenShard
+        case safetensors, safetensorsIndex, configuration, tokenizer, recipe, tokenShard,
+            rows, chat
 
         var testDescription: String { rawValue }
     }
@@ -122,6 +123,37 @@ struct DamagedReaderTests {
                 _ = recipe.schedule.learningRate(at: recipe.maxSteps)
                 guard recipe.modelSource == nil else { return }
                 _ = try recipe.modelConfiguration(vocabularySize: 1024).parameterCount
+            }
+        case .rows:
+            let lines = [
+                #"{"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]}"#,
+                #"{"prompt": "u", "completion": [{"role": "assistant", "content": "a"}]}"#,
+                #"{"prompt": "u", "chosen": "a", "rejected": "b"}"#,
+                #"{"prompt": "u", "response": "7", "ground_truth": ["7", 8.5], "dataset": "gsm8k"}"#,
+            ]
+            return Subject(
+                files: [Array(lines.joined(separator: "\n").utf8)],
+                path: directory.file("rows.jsonl")
+            ) { path in
+                _ = try JSONLines.read(path, as: ChatRow.self, badRows: .skip)
+                _ = try JSONLines.read(path, as: PreferenceRow.self, badRows: .skip)
+                _ = try JSONLines.read(path, as: RewardRow.self, badRows: .skip)
+                _ = try JSONLines.read(path, as: GradedRow.self, badRows: .skip)
+            }
+        case .chat:
+            let tokenizer = try Tokenizer(contentsOf: fixture("chat/tokenizer.json"))
+            let files = try ChatTemplate.Kind.allCases.map { kind in
+                try tokenizer.configuration(
+                    endOfText: "<|endoftext|>", maximumLength: 8, chatTemplate: ChatTemplate(kind))
+            }
+            return Subject(
+                files: files.map { Array($0.utf8) }, path: directory.file("tokenizer_config.json")
+            ) { _ in
+                let settings = try TokenizerSettings(directory: directory.path)
+                guard let text = settings.chatTemplate else { return }
+                let encoder = try ChatEncoder(
+                    ChatTemplate(jinja: text), tokenizer: tokenizer, endOfText: settings.endOfText)
+                _ = try encoder.encode([.user("a"), .assistant("b")])
             }
         case .tokenShard:
             let tokenizer = try Tokenizer(contentsOf: fixture("tokenizer/gpt2.json"))

@@ -26,26 +26,33 @@ FORJA__INLINE float label_logit(const log_probability_context *c, uint64_t n, fl
                : missing;
 }
 
+/// slope · (1 − p): the gradient at the label, for its scaled logit.
+FORJA__INLINE void write_label_gradient(const log_probability_context *c, uint64_t n, float logit,
+                                        float shift, float factor, bool bf16) {
+    forja__f32x16 p = {logit - shift};
+    forja__exp_flush_16(&p);
+    p = (1.0f - p * factor) * (c->scale * c->gradient[n]);
+    uint64_t label = label_column(c, n);
+    if (label < c->vocabulary)
+        forja__store_16(c->logits, n * c->row_stride + label, 1, bf16, &p);
+}
+
 /// logits[v] ← slope · (1[v = label] − exp(scale · logits[v] − shift) · factor)
 FORJA__INLINE void write_gradient(const log_probability_context *c, uint64_t n, float shift,
                                   float factor, bool bf16) {
-    uint64_t start = n * c->row_stride, label = label_column(c, n);
+    uint64_t start = n * c->row_stride;
     float slope = c->scale * c->gradient[n];
-    // Read before the loop overwrites it.
-    forja__f32x16 label_p = {label_logit(c, n, NAN, bf16) - shift};
-    forja__exp_16(&label_p);
-    label_p = (1.0f - label_p * factor) * slope;
+    float logit = label_logit(c, n, NAN, bf16); // before the loop overwrites it
     FORJA__FOR_VECTORS(v, 0, c->vocabulary, {
         forja__f32x16 x;
         forja__load_16(&x, c->logits, start + v, count, bf16);
         x *= c->scale; // not fused with the subtraction: as in the sum
         x -= shift;
-        forja__exp_16(&x);
+        forja__exp_flush_16(&x);
         x *= -slope * factor;
         forja__store_16(c->logits, start + v, count, bf16, &x);
     });
-    if (label < c->vocabulary)
-        forja__store_16(c->logits, start + label, 1, bf16, &label_p);
+    write_label_gradient(c, n, logit, shift, factor, bf16);
 }
 
 FORJA__INLINE void clear_row(const log_probability_context *c, uint64_t n, bool bf16) {
@@ -65,9 +72,13 @@ FORJA__INLINE void forward_row(const log_probability_context *c, uint64_t n, boo
             return;
         }
     }
+    // An f32 row that becomes its gradient keeps its exponentials in place; in bf16 they would be
+    // rounded twice.
+    float logit = has_label ? label_logit(c, n, NAN, bf16) : 0;
+    float *kept = !bf16 && has_label && c->gradient ? (float *)c->logits + n * c->row_stride : NULL;
     forja__log_sum_exp row;
     forja__row_log_sum_exp(&row, c->logits, n * c->row_stride, c->vocabulary, c->scale,
-                           c->entropy != NULL, bf16);
+                           c->entropy != NULL, bf16, kept);
     double log_sum = log(row.sum);
     if (c->lse)
         c->lse[n] = (float)(row.maximum + log_sum);
@@ -80,10 +91,15 @@ FORJA__INLINE void forward_row(const log_probability_context *c, uint64_t n, boo
             clear_row(c, n, bf16);
         return;
     }
-    double t = label_logit(c, n, NAN, bf16);
-    c->log_probability[n] = (float)(t - row.maximum - log_sum);
-    if (c->gradient)
-        write_gradient(c, n, row.maximum, (float)(1 / row.sum), bf16);
+    c->log_probability[n] = (float)((double)logit - row.maximum - log_sum);
+    const float factor = (float)(1 / row.sum);
+    if (kept) {
+        forja__scale_exponentials(kept, c->vocabulary, &row,
+                                  -c->scale * c->gradient[n] * factor);
+        write_label_gradient(c, n, logit, row.maximum, factor, false);
+    } else if (c->gradient) {
+        write_gradient(c, n, row.maximum, factor, bf16);
+    }
 }
 
 FORJA__INLINE void forward_body(const void *context, uint64_t index, bool bf16) {

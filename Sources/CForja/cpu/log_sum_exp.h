@@ -4,80 +4,115 @@
 
 #include "storage.h"
 
+enum { FORJA__MAX_EXP_BLOCKS = 64 };
+
 /// With t = scale · x: the greatest t, Σ exp(t − maximum) and Σ exp(t − maximum) · (t − maximum).
 typedef struct forja__log_sum_exp {
     float maximum;
     double sum, weighted_sum;
+    /// Where the exponentials are kept: those of a block of `block_width` were taken relative to its
+    /// number in here.
+    uint64_t block_width;
+    float block_maxima[FORJA__MAX_EXP_BLOCKS];
 } forja__log_sum_exp;
 
 /// Adds exp(exponent), and its product with the exponent; −infinity adds 0 to both. `exponent` is
-/// overwritten.
+/// replaced by its exponential.
 FORJA__INLINE void forja__add_exponentials(forja__f32x16 *sums, forja__f32x16 *weighted_sums,
                                            forja__f32x16 *exponent, bool with_weighted_sum) {
-    forja__f32x16 e = *exponent;
-    forja__exp_16(&e);
-    *sums += e;
+    forja__f32x16 t = *exponent;
+    forja__exp_flush_16(exponent);
+    *sums += *exponent;
     if (with_weighted_sum) {
-        forja__clamp_16(exponent, -110.0f, 0.0f);
-        *weighted_sums += e * *exponent;
+        forja__clamp_16(&t, -110.0f, 0.0f);
+        *weighted_sums += *exponent * t;
     }
 }
 
-/// Blocks are read twice, the second time from the first-level cache. When a block raises the
-/// maximum, what was summed before shrinks by exp(old − new) (Milakov and Gimelshein, 2018,
-/// arXiv:1805.02867). The maximum starts at −FLT_MAX and not at −infinity, so that a row of
-/// −infinity gives sums of 0 and no NaN; a NaN in the row makes the sums NaN.
+/// The greatest scale · x over [first, end), at least `maximum`.
+FORJA__INLINE float forja__block_maximum(const void *base, uint64_t first, uint64_t end,
+                                         float scale, float maximum, bool bf16) {
+    forja__f32x16 x, greatest[4];
+    for (uint32_t k = 0; k < 4; k++)
+        greatest[k] = (forja__f32x16){0} + maximum;
+    FORJA__FOR_VECTORS_IN_4(i, k, first, end, {
+        forja__load_16(&x, base, i, count, bf16);
+        x *= scale;
+        // Lanes past the end hold 0, which may be greater than the row.
+        for (uint32_t lane = count; lane < 16; lane++)
+            x[lane] = maximum;
+        forja__max_16(&x, &greatest[k]);
+        greatest[k] = x;
+    });
+    forja__max_16(&greatest[0], &greatest[1]);
+    forja__max_16(&greatest[2], &greatest[3]);
+    forja__max_16(&greatest[0], &greatest[2]);
+    return forja__max_lane_16(&greatest[0]);
+}
+
+/// A block is read again from the first-level cache. Where it raises the maximum, what was summed
+/// before shrinks by exp(old − new) (Milakov and Gimelshein, 2018, arXiv:1805.02867). The maximum
+/// starts at −FLT_MAX and not at −infinity, so that a row of −infinity gives sums of 0 and no NaN; a
+/// NaN in the row makes the sums NaN.
+///
+/// `exponentials` [width], where not NULL, keeps them for forja__scale_exponentials: a second
+/// exponential costs more than a store and a load. It may be the row itself.
 FORJA__INLINE void forja__row_log_sum_exp(forja__log_sum_exp *out, const void *base, uint64_t start,
                                           uint64_t width, float scale, bool with_weighted_sum,
-                                          bool bf16) {
+                                          bool bf16, float *exponentials) {
     enum { BLOCK = 2048 };
+    const uint64_t fewest = forja__ceil_divide(width, FORJA__MAX_EXP_BLOCKS);
+    const uint64_t block = fewest > BLOCK ? forja__ceil_divide(fewest, 16) * 16 : BLOCK;
     float maximum = -__FLT_MAX__;
     double sum = 0, weighted_sum = 0;
-    for (uint64_t first = 0; first < width; first += BLOCK) {
-        uint64_t end = forja__min(width, first + BLOCK);
-        forja__f32x16 x, greatest = (forja__f32x16){0} + maximum;
-        uint64_t i = first;
-        for (; i + 16 <= end; i += 16) {
-            forja__load_16(&x, base, start + i, 16, bf16);
-            x *= scale;
-            forja__max_16(&x, &greatest);
-            greatest = x;
-        }
-        float block_maximum = forja__max_lane_16(&greatest);
-        for (; i < end; i++) {
-            float t = forja__load_1(base, start + i, bf16) * scale;
-            block_maximum = t > block_maximum ? t : block_maximum;
-        }
+    out->block_width = block;
+    for (uint64_t first = 0; first < width; first += block) {
+        uint64_t end = forja__min(width, first + block);
+        float block_maximum =
+            forja__block_maximum(base, start + first, start + end, scale, maximum, bf16);
         if (block_maximum > maximum && first > 0) {
             forja__f32x16 shrink = {maximum - block_maximum};
-            forja__exp_16(&shrink);
+            forja__exp_flush_16(&shrink);
             weighted_sum = sum == 0 ? 0 : weighted_sum + ((double)maximum - block_maximum) * sum;
             weighted_sum *= shrink[0];
             sum *= shrink[0];
         }
         maximum = block_maximum;
+        out->block_maxima[first / block] = maximum;
 
         // Scaled and shifted in two statements: a fused product would differ from the one the
         // maximum was taken of.
-        forja__f32x16 sums = {0}, weighted_sums = {0};
-        for (i = first; i + 16 <= end; i += 16) {
-            forja__load_16(&x, base, start + i, 16, bf16);
+        forja__f32x16 sums = {0}, weighted_sums = {0}, x;
+        FORJA__FOR_VECTORS(i, first, end, {
+            forja__load_16(&x, base, start + i, count, bf16);
             x *= scale;
             x -= maximum;
+            for (uint32_t lane = count; lane < 16; lane++)
+                x[lane] = -__builtin_inff();
             forja__add_exponentials(&sums, &weighted_sums, &x, with_weighted_sum);
-        }
-        if (i < end) {
-            float lanes[16];
-            for (uint32_t lane = 0; lane < 16; lane++) {
-                float t = i + lane < end ? forja__load_1(base, start + i + lane, bf16) * scale
-                                         : -__builtin_inff();
-                lanes[lane] = t - maximum;
-            }
-            memcpy(&x, lanes, sizeof x);
-            forja__add_exponentials(&sums, &weighted_sums, &x, with_weighted_sum);
-        }
+            if (exponentials)
+                forja__store_16(exponentials, i, count, false, &x);
+        });
         sum += forja__sum_16(&sums);
         weighted_sum += forja__sum_16(&weighted_sums);
     }
-    *out = (forja__log_sum_exp){maximum, sum, weighted_sum};
+    out->maximum = maximum;
+    out->sum = sum;
+    out->weighted_sum = weighted_sum;
+}
+
+/// Kept exponentials become exp(t − maximum) · factor.
+FORJA__INLINE void forja__scale_exponentials(float *exponentials, uint64_t width,
+                                             const forja__log_sum_exp *row, float factor) {
+    for (uint64_t first = 0; first < width; first += row->block_width) {
+        uint64_t end = forja__min(width, first + row->block_width);
+        forja__f32x16 x, shrink = {row->block_maxima[first / row->block_width] - row->maximum};
+        forja__exp_flush_16(&shrink);
+        const float block_factor = shrink[0] * factor;
+        FORJA__FOR_VECTORS(i, first, end, {
+            forja__load_16(&x, exponentials, i, count, false);
+            x *= block_factor;
+            forja__store_16(exponentials, i, count, false, &x);
+        });
+    }
 }

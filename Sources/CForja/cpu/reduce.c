@@ -15,19 +15,13 @@ FORJA__INLINE void reduce_chunk(const chunk_context *c, uint64_t index, bool squ
     double total = 0;
     uint64_t end = forja__min(c->count, (index + 1) * FORJA_SUM_SQUARES_CHUNK);
     for (uint64_t first = index * FORJA_SUM_SQUARES_CHUNK; first < end; first += RUN) {
-        uint64_t run_end = forja__min(end, first + RUN), i = first;
+        uint64_t run_end = forja__min(end, first + RUN);
         forja__f32x16 sums[4] = {0}, x;
-        for (; i + 64 <= run_end; i += 64)
-            for (uint32_t k = 0; k < 4; k++) {
-                forja__load_16(&x, c->x, i + 16 * k, 16, false);
-                sums[k] += squares ? x * x : x;
-            }
-        FORJA__FOR_VECTORS(k, i, run_end, {
-            forja__load_16(&x, c->x, k, count, false);
-            sums[0] += squares ? x * x : x;
+        FORJA__FOR_VECTORS_IN_4(i, k, first, run_end, {
+            forja__load_16(&x, c->x, i, count, false);
+            sums[k] += squares ? x * x : x;
         });
-        sums[0] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-        total += forja__sum_16(&sums[0]);
+        total += forja__sum_4x16(sums);
     }
     c->partials[index] = (float)total;
 }

@@ -16,12 +16,12 @@ FORJA__INLINE void forward_body(const void *context, uint64_t index, bool bf16) 
     uint64_t end = forja__min(c->rows, (index + 1) * c->block_rows);
     for (uint64_t n = index * c->block_rows; n < end; n++) {
         uint64_t row = n * c->width;
-        forja__f32x16 squares = {0}, x, w;
-        FORJA__FOR_VECTORS(i, 0, c->width, {
+        forja__f32x16 squares[4] = {0}, x, w;
+        FORJA__FOR_VECTORS_IN_4(i, k, 0, c->width, {
             forja__load_16(&x, c->x, row + i, count, bf16);
-            squares += x * x;
+            squares[k] += x * x;
         });
-        float rstd = 1.0f / sqrtf(forja__sum_16(&squares) / (float)c->width + c->epsilon);
+        float rstd = 1.0f / sqrtf(forja__sum_4x16(squares) / (float)c->width + c->epsilon);
         c->rstd[n] = rstd;
         FORJA__FOR_VECTORS(i, 0, c->width, {
             forja__load_16(&x, c->x, row + i, count, bf16);
@@ -76,17 +76,18 @@ FORJA__INLINE void backward_body(const void *context, uint64_t index, bool bf16)
     for (uint64_t n = index * c->block_rows; n < end; n++) {
         uint64_t row = n * c->width;
         float rstd = c->rstd[n];
-        forja__f32x16 dot = {0}, x, dy, w, sum;
-        FORJA__FOR_VECTORS(i, 0, c->width, {
+        forja__f32x16 dots[4] = {0}, x, dy, w, sum;
+        FORJA__FOR_VECTORS_IN_4(i, k, 0, c->width, {
             forja__load_16(&x, c->x, row + i, count, bf16);
             forja__load_16(&dy, c->dy, row + i, count, bf16);
             forja__load_16(&w, c->weight, i, count, bf16);
             forja__load_16(&sum, partial, i, count, false);
-            dot += w * dy * x;
-            sum += dy * x * rstd;
+            x *= dy;
+            dots[k] += w * x;
+            sum += x * rstd;
             forja__store_16(partial, i, count, false, &sum);
         });
-        float slope = forja__sum_16(&dot) / (float)c->width * rstd * rstd;
+        float slope = forja__sum_4x16(dots) / (float)c->width * rstd * rstd;
         FORJA__FOR_VECTORS(i, 0, c->width, {
             forja__load_16(&x, c->x, row + i, count, bf16);
             forja__load_16(&dy, c->dy, row + i, count, bf16);

@@ -11,17 +11,22 @@ FORJA__INLINE void forward_body(const void *context, uint64_t index, bool bf16) 
     const softmax_context *c = context;
     uint64_t end = forja__min(c->rows, (index + 1) * c->block_rows);
     for (uint64_t n = index * c->block_rows; n < end; n++) {
+        uint64_t start = n * c->width;
+        float *y = bf16 ? NULL : (float *)c->out + start;
         forja__log_sum_exp row;
-        forja__row_log_sum_exp(&row, c->x, n * c->width, c->width, 1.0f, false, bf16);
+        forja__row_log_sum_exp(&row, c->x, start, c->width, 1.0f, false, bf16, y);
         float factor = row.sum == 0 ? 0.0f : (float)(1 / row.sum);
-        FORJA__FOR_VECTORS(i, 0, c->width, {
-            forja__f32x16 x;
-            forja__load_16(&x, c->x, n * c->width + i, count, bf16);
-            x -= row.maximum;
-            forja__exp_16(&x);
-            x *= factor;
-            forja__store_16(c->out, n * c->width + i, count, bf16, &x);
-        });
+        if (y)
+            forja__scale_exponentials(y, c->width, &row, factor);
+        else
+            FORJA__FOR_VECTORS(i, 0, c->width, {
+                forja__f32x16 x;
+                forja__load_16(&x, c->x, start + i, count, bf16);
+                x -= row.maximum;
+                forja__exp_flush_16(&x);
+                x *= factor;
+                forja__store_16(c->out, start + i, count, bf16, &x);
+            });
     }
 }
 FORJA__DEFINE_STORAGE_TASK(forward)
@@ -30,13 +35,13 @@ FORJA__INLINE void backward_body(const void *context, uint64_t index, bool bf16)
     const softmax_context *c = context;
     uint64_t end = forja__min(c->rows, (index + 1) * c->block_rows);
     for (uint64_t n = index * c->block_rows; n < end; n++) {
-        forja__f32x16 dots = {0}, y, dy;
-        FORJA__FOR_VECTORS(i, 0, c->width, {
+        forja__f32x16 dots[4] = {0}, y, dy;
+        FORJA__FOR_VECTORS_IN_4(i, k, 0, c->width, {
             forja__load_16(&y, c->y, n * c->width + i, count, bf16);
             forja__load_16(&dy, c->dy, n * c->width + i, count, bf16);
-            dots += y * dy;
+            dots[k] += y * dy;
         });
-        float dot = forja__sum_16(&dots);
+        float dot = forja__sum_4x16(dots);
         FORJA__FOR_VECTORS(i, 0, c->width, {
             forja__load_16(&y, c->y, n * c->width + i, count, bf16);
             forja__load_16(&dy, c->dy, n * c->width + i, count, bf16);

@@ -98,6 +98,22 @@ FORJA__INLINE void *forja__host_at(forja_span span, forja_dtype dtype) {
         }                                                                                    \
     } while (0)
 
+/// As above, four vectors at a time while there are four: `k` is 0, 1, 2, 3 in them and 0 in the
+/// rest, so that what the block adds to sums[k] makes four chains instead of one that waits for
+/// itself.
+#define FORJA__FOR_VECTORS_IN_4(i, k, start, end, ...)                                       \
+    do {                                                                                     \
+        uint64_t quad_ = (start);                                                            \
+        for (; quad_ + 64 <= (end); quad_ += 64)                                             \
+            for (uint32_t k = 0; k < 4; k++) {                                               \
+                const uint32_t count = 16;                                                   \
+                const uint64_t i = quad_ + 16 * k;                                           \
+                __VA_ARGS__                                                                  \
+            }                                                                                \
+        const uint32_t k = 0;                                                                \
+        FORJA__FOR_VECTORS(i, quad_, end, __VA_ARGS__);                                      \
+    } while (0)
+
 FORJA__INLINE float forja__load_1(const void *base, uint64_t i, bool bf16) {
     return bf16 ? forja__float_from_bf16(((const forja__bf16 *)base)[i])
                 : ((const float *)base)[i];
@@ -147,6 +163,12 @@ FORJA__INLINE float forja__sum_16(const forja__f32x16 *x) {
         for (uint32_t lane = 0; lane < half; lane++)
             lanes[lane] += lanes[lane + half];
     return lanes[0];
+}
+
+/// Sum of four vectors, those that FORJA__FOR_VECTORS_IN_4 adds to.
+FORJA__INLINE float forja__sum_4x16(const forja__f32x16 *x) {
+    forja__f32x16 sum = (x[0] + x[1]) + (x[2] + x[3]);
+    return forja__sum_16(&sum);
 }
 
 /// a[i] where mask[i] is set, else b[i], into a.

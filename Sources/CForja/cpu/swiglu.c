@@ -7,10 +7,11 @@ typedef struct swiglu_context {
     uint64_t rows, width, block_rows;
 } swiglu_context;
 
-/// 1 / (1 + e^-x)
+/// 1 / (1 + e^-x); where e^-x would pass 2^127, its reciprocal.
 FORJA__INLINE void sigmoid_16(forja__f32x16 *x) {
     *x = -*x;
-    forja__exp_16(x);
+    forja__at_most_16(x, 88.0f);
+    forja__exp_flush_16(x);
     *x = 1.0f / (1.0f + *x);
 }
 

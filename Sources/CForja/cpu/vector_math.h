@@ -32,28 +32,36 @@ typedef int32_t forja__i32x16 __attribute__((vector_size(64)));
 
 /// Defines for `lanes` lanes, each on `forja__f32x<lanes> *x` in place:
 ///
+/// forja__at_least_<lanes>(x, low), forja__at_most_<lanes>(x, high) and both as
 /// forja__clamp_<lanes>(x, low, high)   NaN stays NaN.
 /// forja__exp_<lanes>(x)         e^x over the whole range: gradual underflow, infinity, NaN kept.
 ///     x = n·ln 2 + r, e^x = 2^n · e^r, with ln 2 in two parts, the first short enough that its
 ///     product with n is exact with and without fused multiply-add. 2^n is applied as two factors
 ///     so that neither leaves the exponent's range before the product does.
-/// forja__exp_flush_<lanes>(x)   e^x, results below 2^-126 flushed to 0, +infinity from 128 · ln 2
-///     on, NaN kept: three fifths of the instructions, for softmax and sigmoid, where such results
-///     add nothing to 1.
+/// forja__exp_flush_<lanes>(x)   e^x for x ≤ 88, results below 2^-126.5 flushed to 0, NaN kept:
+///     three fifths of the instructions, for softmax and sigmoid, where so small a result adds
+///     nothing to 1.
 /// forja__exp2_flush_<lanes>(x)  2^x, results below 2^-126 flushed to 0, +infinity from 127.5 on,
 ///     NaN kept: the cheaper one for softmax, whose arguments are ≤ 0.
 ///
 /// Both polynomials are minimax fits of relative error on |r| ≤ ln2/2 and |r| ≤ 1/2: 3e-9 and 2e-9
 /// before their coefficients are rounded.
 #define FORJA__DEFINE_VECTOR_MATH(lanes)                                                           \
-    FORJA__INLINE void forja__clamp_##lanes(forja__f32x##lanes *x, float low, float high) {        \
+    FORJA__INLINE void forja__at_least_##lanes(forja__f32x##lanes *x, float low) {                 \
         const forja__f32x##lanes low_v = (forja__f32x##lanes){0} + low;                            \
+        forja__i32x##lanes under = *x < low_v;                                                     \
+        *x = (forja__f32x##lanes)((under & (forja__i32x##lanes)low_v) |                            \
+                                  (~under & (forja__i32x##lanes) * x));                            \
+    }                                                                                              \
+    FORJA__INLINE void forja__at_most_##lanes(forja__f32x##lanes *x, float high) {                 \
         const forja__f32x##lanes high_v = (forja__f32x##lanes){0} + high;                          \
-        forja__i32x##lanes bits = (forja__i32x##lanes) * x;                                        \
-        forja__i32x##lanes under = *x<low_v, over = *x> high_v;                                    \
-        bits = (under & (forja__i32x##lanes)low_v) | (~under & bits);                              \
-        bits = (over & (forja__i32x##lanes)high_v) | (~over & bits);                               \
-        *x = (forja__f32x##lanes)bits;                                                             \
+        forja__i32x##lanes over = *x > high_v;                                                     \
+        *x = (forja__f32x##lanes)((over & (forja__i32x##lanes)high_v) |                            \
+                                  (~over & (forja__i32x##lanes) * x));                             \
+    }                                                                                              \
+    FORJA__INLINE void forja__clamp_##lanes(forja__f32x##lanes *x, float low, float high) {        \
+        forja__at_least_##lanes(x, low);                                                           \
+        forja__at_most_##lanes(x, high);                                                           \
     }                                                                                              \
     FORJA__INLINE void forja__exp_##lanes(forja__f32x##lanes *x) {                                 \
         forja__clamp_##lanes(x, -110.0f, 90.0f);                                                   \
@@ -74,7 +82,7 @@ typedef int32_t forja__i32x16 __attribute__((vector_size(64)));
         *x = p * (forja__f32x##lanes)first * (forja__f32x##lanes)second;                           \
     }                                                                                              \
     FORJA__INLINE void forja__exp_flush_##lanes(forja__f32x##lanes *x) {                           \
-        forja__clamp_##lanes(x, -88.0f, 89.0f);                                                    \
+        forja__at_least_##lanes(x, -88.0f);                                                        \
         forja__f32x##lanes shifted = *x * 0x1.715476p+0f + FORJA__ROUNDER;                         \
         forja__f32x##lanes n = shifted - FORJA__ROUNDER;                                           \
         forja__f32x##lanes r = *x - n * 0x1.63p-1f;                                                \

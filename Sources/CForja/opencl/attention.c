@@ -1,6 +1,6 @@
 /// Launches attention: the families of the variants, and the shape of each launch.
 ///
-/// `cpu` is attention_cpu.cl, `gpu` attention_gpu.cl, `ref` attention.cl, which serves where a
+/// `cpu` is attention_cpu.cl (its backward pass: opencl/attention_cpu.c), `gpu` attention_gpu.cl, `ref` attention.cl, which serves where a
 /// device's work-groups are too small for the others.
 
 #include <stdio.h>
@@ -210,12 +210,6 @@ static forja_status launch_backward_ref(forja_queue *queue, const forja__variant
     return forja__attention_launch_backward(queue, row, args, FORJA__SOURCE_ATTENTION, "ref", "");
 }
 
-static forja_status launch_backward_cpu(forja_queue *queue, const forja__variant *row,
-                                        const forja_attention_backward_args *args) {
-    return forja__attention_launch_backward(queue, row, args, FORJA__SOURCE_ATTENTION_CPU, "cpu",
-                                            "");
-}
-
 static forja_status launch_backward_gpu(forja_queue *queue, const forja__variant *row,
                                         const forja_attention_backward_args *args) {
     char more[128];
@@ -240,8 +234,6 @@ static bool runs_backward_gpu(const forja_device *device, const forja__variant *
 
 const forja__attention_backward_family forja__opencl_attention_backward_ref = {
     .launch = launch_backward_ref, .workspace_bytes = forja__attention_delta_bytes};
-const forja__attention_backward_family forja__opencl_attention_backward_cpu = {
-    .launch = launch_backward_cpu, .workspace_bytes = forja__attention_delta_bytes};
 const forja__attention_backward_family forja__opencl_attention_backward_gpu = {
     .runs = runs_backward_gpu,
     .suits = suits_backward_gpu,

@@ -203,7 +203,7 @@ static const forja__variant variants[] = {
     {WMMA12, FRAGMENT_BACKWARD(16, 16, 256, 4, 1, 32)},
     {NV_BACKWARD("64x64", "64")},
     {NV_BACKWARD("64x32", "32")},
-    {BACKWARD("cpu"), .config = "64x64", .options = "", .order = "64 keys, vectors",
+    {BACKWARD("cpu"), .config = "64x64", .options = "", .order = "64 keys, parts of the keys",
      .tile = {.m = 64, .n = 64}, .group = {1, 1}, .made_for = is_cpu, .attention_backward = &forja__opencl_attention_backward_cpu},
     {BACKWARD("gpu"), ATTENTION(32, 32, 16), .order = "32 keys", .made_for = is_no_cpu,
      .attention_backward = &forja__opencl_attention_backward_gpu},

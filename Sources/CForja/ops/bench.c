@@ -4,11 +4,24 @@
 
 #include "ops.h"
 
+// What OpenBLAS calls before a fork; it starts its threads again at the next product. No header of
+// it has the declaration, and another BLAS may lack the function.
+extern int blas_thread_shutdown_(void) __attribute__((weak));
+
+void forja_blas_end_threads(void) {
+    if (blas_thread_shutdown_)
+        (void)blas_thread_shutdown_();
+}
+
 forja_status forja_multiply_add(forja_queue *queue, const forja_multiply_add_args *args) {
     static const char operation[] = "forja_multiply_add";
     FORJA__TRY(forja__check_call(queue, args, operation));
     FORJA__TRY(forja__check_finite(args->factor, operation, "factor"));
     FORJA__TRY(forja__check_finite(args->addend, operation, "addend"));
+    if (args->steps > FORJA_MULTIPLY_ADD_MAX_STEPS)
+        return forja__fail(FORJA_ERROR_OUT_OF_RANGE,
+                           "%s: steps is %llu; use %d at most, and repeat the call", operation,
+                           (unsigned long long)args->steps, FORJA_MULTIPLY_ADD_MAX_STEPS);
     if (args->count == 0)
         return FORJA_OK;
     FORJA__TRY(forja__check_span(queue, args->out, args->count, FORJA_DTYPE_F32, operation, "out"));

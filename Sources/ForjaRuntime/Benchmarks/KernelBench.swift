@@ -9,7 +9,7 @@ public struct KernelMeasurement: Sendable {
     /// How often a training step makes the call; 0: never.
     public let callsPerStep: Int
     public let variant: String
-    /// Of one call, the median.
+    /// Of one call, the median of the calmest of five bursts.
     public let seconds: Double
     /// One of the two: what limits the operation.
     public let flopsPerSecond: Double?
@@ -39,7 +39,7 @@ public final class KernelBench {
 
     /// Measures the device's peaks.
     ///
-    /// - Parameter secondsPerRow: Spent on each measured thing, at the least six samples.
+    /// - Parameter secondsPerRow: Spent on each measured thing, at the least ten samples.
     public init(queue: Queue, secondsPerRow: Double) throws(ForjaError) {
         self.queue = queue
         timer = KernelTimer(secondsPerRow: secondsPerRow)
@@ -50,11 +50,11 @@ public final class KernelBench {
             host = try Queue(device: .host(threadCount: device.threadCount))
         case .openCLGPU, .openCLAccelerator: host = nil
         }
+        forja_blas_end_threads()
         peakFlopsPerSecond = try Self.multiplyAddSpeed(queue, timer)
         let bytes = min(1 << 28, device.maxAllocationBytes / 2, device.memoryBytes / 8)
         let copy = try Copy(byteCount: bytes, on: queue)
-        peakBytesPerSecond =
-            Double(bytes) / (try timer.samples(of: [copy.work])[0].min() ?? .infinity)
+        peakBytesPerSecond = Double(bytes) / (try timer.medians(of: [copy.work])[0])
     }
 
     private static func multiplyAddSpeed(
@@ -71,8 +71,7 @@ public final class KernelBench {
                 try engineCheck(
                     withUnsafePointer(to: arguments) { forja_multiply_add(queue.handle, $0) })
             }, wait: { () throws(ForjaError) in try queue.finish() })
-        let best = try timer.samples(of: [work])[0].min() ?? .infinity
-        return 2 * Double(count) * Double(steps) / best
+        return 2 * Double(count) * Double(steps) / (try timer.medians(of: [work])[0])
     }
 
     /// - Throws: `.device` when the call's result is no number.
@@ -159,7 +158,7 @@ public final class KernelBench {
                     withUnsafePointer(to: arguments) {
                         forja_blas_matmul(operands.queue.handle, $0)
                     })
-            }, wait: { () throws(ForjaError) in }, rest: 0.12)
+            }, wait: { () throws(ForjaError) in }, warmUp: 0.04, end: forja_blas_end_threads)
     }
 }
 

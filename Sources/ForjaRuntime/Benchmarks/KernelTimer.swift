@@ -6,44 +6,43 @@ struct KernelTimer {
     struct Work {
         let run: () throws(ForjaError) -> Void
         let wait: () throws(ForjaError) -> Void
-        /// Seconds let pass after a burst, for threads that look for more work before they sleep.
-        var rest = 0.0
+        /// Seconds at the start of a burst that do not count: threads look for their cores.
+        var warmUp = 0.02
+        /// After a burst.
+        var end: () -> Void = {}
     }
 
-    /// Spent on each piece of work, if two samples in every round take no longer.
+    /// Spent on each piece of work, if two samples in every round take no longer. 0 leaves out warm-ups too.
     let secondsPerRow: Double
-    private let rounds = 3
+    private let rounds = 5
     /// A sample repeats its work until it takes so long; launching and waiting are spread over it.
     private let leastSample = 0.002
-    /// Threads find their cores in the first milliseconds of a burst: these do not count.
-    private let warmUp = 0.005
 
-    /// Seconds of one run of each, the median of its samples.
+    /// Seconds of one run of each: the median of its calmest burst. Whatever else runs, or puts two threads on one core,
+    /// makes a whole burst slower and none faster.
     func medians(of works: [Work]) throws(ForjaError) -> [Double] {
-        try samples(of: works).map { $0.sorted()[$0.count / 2] }
-    }
-
-    /// Seconds of one run of each, in every sample.
-    func samples(of works: [Work]) throws(ForjaError) -> [[Double]] {
         // The first run may compile.
-        for work in works { _ = try seconds(of: work, 1) }
-        var samples = [[Double]](repeating: [], count: works.count)
+        for work in works {
+            _ = try seconds(of: work, 1)
+            work.end()
+        }
+        var medians = [Double](repeating: .infinity, count: works.count)
         for _ in 0..<rounds {
             for (index, work) in works.enumerated() {
-                samples[index] += try burst(of: work)
-                rest(work.rest)
+                medians[index] = min(medians[index], try burst(of: work))
             }
         }
-        return samples
+        return medians
     }
 
-    private func burst(of work: Work) throws(ForjaError) -> [Double] {
+    /// The median of a burst's samples.
+    private func burst(of work: Work) throws(ForjaError) -> Double {
         var (spent, fastest) = (0.0, Double.infinity)
         repeat {
             let seconds = try seconds(of: work, 1)
             spent += seconds
             fastest = min(fastest, seconds)
-        } while spent < warmUp
+        } while spent < min(work.warmUp, secondsPerRow)
         let repeats = max(1, min(10_000, Int((leastSample / max(fastest, 1e-7)).rounded(.up))))
         var samples: [Double] = []
         spent = 0
@@ -52,23 +51,14 @@ struct KernelTimer {
             spent += seconds
             samples.append(seconds / Double(repeats))
         }
-        return samples
+        work.end()
+        return samples.sorted()[samples.count / 2]
     }
 
     private func seconds(of work: Work, _ count: Int) throws(ForjaError) -> Double {
         let start = ContinuousClock.now
         for _ in 0..<count { try work.run() }
         try work.wait()
-        return Self.seconds(since: start)
-    }
-
-    /// Stays awake: a thread that sleeps may wake up on the core of the one that it waits for.
-    private func rest(_ seconds: Double) {
-        let start = ContinuousClock.now
-        while seconds > 0, Self.seconds(since: start) < seconds {}
-    }
-
-    private static func seconds(since start: ContinuousClock.Instant) -> Double {
         let elapsed = ContinuousClock.now - start
         return Double(elapsed.components.seconds) + 1e-18 * Double(elapsed.components.attoseconds)
     }

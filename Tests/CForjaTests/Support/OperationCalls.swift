@@ -4,7 +4,7 @@ extension OperationCall {
     /// Every public operation.
     static let all: [OperationCall] =
         [matmul, attentionForward, attentionBackward, cacheAppend] + lossCore + embeddings
-        + rowOperations + elementwise + optimizer
+        + rowOperations + elementwise + optimizer + [multiplyAdd]
 
     private static let matmul = OperationCall(
         "forja_matmul", forja_matmul,
@@ -23,6 +23,14 @@ extension OperationCall {
             ],
             emptying: ["m", "n", "batch_count"],
             dtypes: [("input_dtype", \.input_dtype), ("output_dtype", \.output_dtype)]))
+
+    private static let multiplyAdd = OperationCall(
+        "forja_multiply_add", forja_multiply_add,
+        valid: forja_multiply_add_args(
+            out: absentSpan, count: 5, steps: 2, factor: 0.5, addend: 1),
+        fields: Fields(
+            required: [("out", \.out)], sizes: [("count", { $0.count = $1 })],
+            emptying: ["count"]))
 
     static var validAttention: forja_attention_args {
         var args = forja_attention_args()
