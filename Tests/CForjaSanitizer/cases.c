@@ -292,7 +292,7 @@ static void run_log_probability_part(bench *b, forja_dtype dtype, uint64_t width
 }
 
 static void run_log_probability_combine(bench *b, uint64_t rows, bool with_entropy) {
-    static const int32_t labels[] = {0, -1, 39, 40, -100, 7, 8};
+    static const int32_t labels[] = {0, -1, 39, 38, -100, 7, 8};
     bench_begin(b, NAME("log-probability combine %llu %d", (unsigned long long)rows, with_entropy));
     const forja_log_probability_combine_args args = {
         .parts = bench_input(b, 4 * (with_entropy ? 3 : 2) * rows, FORJA_DTYPE_F32),
