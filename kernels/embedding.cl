@@ -1,25 +1,30 @@
 // Rows of a table by id, and the ordered sum of gradient rows into the table's.
 //
-// Legend    table [table_rows, C], ids [rows], C = width
+// Legend    table [table_rows, C] holds rows first_row, first_row + 1, … of one of total_rows rows, ids
+//           [rows], C = width
 // Twin      cpu/embedding.c
 
-// forja_embedding_forward: y[n] = table[ids[n]]; NaN for an id outside the table.
+// forja_embedding_forward: y[n] = table[ids[n] − first_row]; 0 for an id in the whole table but not in
+// these rows, NaN for one outside the whole table.
 //
 // Launch    ⌈rows / group_rows⌉ work-groups
 ROW_KERNEL void forja_embedding_forward(__global const storage_t *table, ulong table_offset,
                                         __global const int *ids, ulong ids_offset,
                                         __global storage_t *y, ulong y_offset, ulong rows,
-                                        ulong width, ulong table_rows, ulong group_rows) {
+                                        ulong width, ulong table_rows, ulong first_row,
+                                        ulong total_rows, ulong group_rows) {
     ulong first = get_group_id(0) * group_rows, last = min(rows, first + group_rows);
     for (ulong n = first; n < last; n++) {
-        long id = ids[ids_offset + n];
+        ulong id = (long)ids[ids_offset + n]; // a negative id is past any table
+        ulong table_row = id - first_row;     // as is one before the first row
         __global storage_t *to = y + y_offset + n * width;
-        if (id < 0 || (ulong)id >= table_rows) {
+        if (table_row >= table_rows) {
+            float_v filling = id < total_rows ? 0.0f : NAN;
             FOR_LANE(i, 0, width)
-                store_v(NAN, to + i, width - i);
+                store_v(filling, to + i, width - i);
             continue;
         }
-        __global const storage_t *from = table + table_offset + id * width;
+        __global const storage_t *from = table + table_offset + table_row * width;
         FOR_LANE(i, 0, width)
             store_v(load_v(from + i, width - i), to + i, width - i);
     }
@@ -38,14 +43,14 @@ static inline void add_row(__global float *sum, __global const storage_t *dy, ul
         store_f32_v(load_f32_v(sum + i, width - i) + load_v(dy + i, width - i), sum + i, width - i);
 }
 
-// forja_embedding_backward: d_table[v] += Σ over n with ids[n] = v of dy[n], n ascending.
+// forja_embedding_backward: d_table[v] += Σ over n with ids[n] = first_row + v of dy[n], n ascending.
 #if LANES == 1
 // Launch    a power of two of work-items; each owns the table rows v with v mod their count = its
 //           number
 ROW_KERNEL void forja_embedding_backward(__global const storage_t *dy, ulong dy_offset,
                                          __global const int *ids, ulong ids_offset,
                                          __global float *d_table, ulong d_table_offset, ulong rows,
-                                         ulong width, ulong table_rows) {
+                                         ulong width, ulong table_rows, ulong first_row) {
     uint share = get_group_id(0), mask = get_num_groups(0) - 1;
     ids += ids_offset;
     for (ulong first = 0; first < rows; first += 8) {
@@ -53,8 +58,9 @@ ROW_KERNEL void forja_embedding_backward(__global const storage_t *dy, ulong dy_
         if (first + 8 <= rows && !any((vload8(0, ids + first) & (int)mask) == (int)share))
             continue;
         for (ulong n = first; n < min(rows, first + 8); n++) {
-            int id = ids[n];
-            if (id >= 0 && (ulong)id < table_rows && ((uint)id & mask) == share)
+            // A negative id is past any table, as is one before the first row.
+            ulong id = (ulong)(long)ids[n] - first_row;
+            if (id < table_rows && ((uint)ids[n] & mask) == share)
                 add_row(d_table + d_table_offset + id * width, dy + dy_offset + n * width, width);
         }
     }
@@ -67,14 +73,15 @@ ROW_KERNEL void forja_embedding_backward(__global const storage_t *dy, ulong dy_
 ROW_KERNEL void forja_embedding_backward(__global const storage_t *dy, ulong dy_offset,
                                          __global const int *ids, ulong ids_offset,
                                          __global float *d_table, ulong d_table_offset, ulong rows,
-                                         ulong width, ulong table_rows) {
+                                         ulong width, ulong table_rows, ulong first_row) {
     __local uint matches[MASK_WORDS];
     uint lane = get_local_id(0);
     ulong own = get_group_id(0);
     ids += ids_offset;
     int id = ids[own];
-    bool is_owner = id >= 0 && (ulong)id < table_rows; // the same in every work-item
-    __global float *sum = d_table + d_table_offset + (is_owner ? id * width : 0);
+    ulong table_row = (ulong)(long)id - first_row; // a negative id is past any table
+    bool is_owner = table_row < table_rows;        // the same in every work-item
+    __global float *sum = d_table + d_table_offset + (is_owner ? table_row * width : 0);
     for (ulong start = 0; start < rows; start += LANES) {
         if (lane < MASK_WORDS)
             matches[lane] = 0;

@@ -29,23 +29,28 @@ static inline void write_gradient(__global storage_t *x, ulong width, float scal
 }
 
 #ifdef LOG_SUM_EXP
-// forja_log_probability: lse, entropy and gradient may be NULL; with a gradient, logits become dx.
+// forja_log_probability: lse, entropy and gradient may be NULL; with a gradient, logits become dx. With
+// label_logit the row is the part of the vocabulary from vocabulary_start on, and log_probability and
+// gradient are NULL.
 ROW_KERNEL void forja_log_probability(
     __global storage_t *logits, ulong logits_offset, __global const int *labels,
     ulong labels_offset, __global float *log_probability, ulong log_probability_offset,
     __global float *lse, ulong lse_offset, __global float *entropy, ulong entropy_offset,
     __global const float *gradient, ulong gradient_offset, ulong rows, ulong width,
-    ulong row_stride, float scale, ulong group_rows) {
+    ulong row_stride, float scale, ulong vocabulary_start, __global float *label_logit,
+    ulong label_logit_offset, ulong group_rows) {
     ROW_SCRATCH
     ulong first = get_group_id(0) * group_rows, last = min(rows, first + group_rows);
     for (ulong row = first; row < last; row++) {
         __global storage_t *x = logits + logits_offset + row * row_stride;
         long label = labels[labels_offset + row];
         bool is_first = get_local_id(0) == 0;
-        // A label past the vocabulary is not read: its log-probability is NaN.
-        float label_t = NAN;
-        if (is_first && label >= 0 && label < (long)width)
-            label_t = storage_load(x[label]) * scale;
+        // A label past the vocabulary is not read: its log-probability is NaN. One of another part
+        // counts 0.
+        float label_t = label_logit ? 0.0f : NAN;
+        ulong column = (ulong)label - vocabulary_start;
+        if (is_first && column < width)
+            label_t = storage_load(x[column]) * scale;
         row_barrier(); // before another work-item overwrites it
         // Where nothing is asked of a row it is not read; the barriers inside stay outside of any
         // branch.
@@ -55,8 +60,11 @@ ROW_KERNEL void forja_log_probability(
                         to_gradient ? x : 0);
         float log_sum = log(s.sum);
         if (is_first) {
-            log_probability[log_probability_offset + row] =
-                label >= 0 ? label_t - s.maximum - log_sum : 0.0f;
+            if (label_logit)
+                label_logit[label_logit_offset + row] = label_t;
+            else
+                log_probability[log_probability_offset + row] =
+                    label >= 0 ? label_t - s.maximum - log_sum : 0.0f;
             if (lse)
                 lse[lse_offset + row] = s.maximum + log_sum;
             if (entropy)
@@ -83,7 +91,7 @@ ROW_KERNEL void forja_log_probability_backward(
     __global storage_t *logits, ulong logits_offset, __global const int *labels,
     ulong labels_offset, __global const float *lse, ulong lse_offset,
     __global const float *gradient, ulong gradient_offset, ulong rows, ulong width,
-    ulong row_stride, float scale, ulong group_rows) {
+    ulong row_stride, float scale, ulong vocabulary_start, ulong group_rows) {
     ulong first = get_group_id(0) * group_rows, last = min(rows, first + group_rows);
     for (ulong row = first; row < last; row++) {
         __global storage_t *x = logits + logits_offset + row * row_stride;
@@ -93,7 +101,44 @@ ROW_KERNEL void forja_log_probability_backward(
             continue;
         }
         write_gradient(x, width, scale, lse[lse_offset + row], 1.0f,
-                       scale * gradient[gradient_offset + row], label);
+                       scale * gradient[gradient_offset + row], (ulong)label - vocabulary_start);
+    }
+}
+
+// forja_log_probability_combine: parts of a vocabulary, joined in ascending order. Every element is a
+// work-item's own.
+//
+// Legend    parts [part_count, K, rows]: lse, label_logit and, with entropy, entropy; K = 2 or 3
+// Launch    one work-group per BLOCK rows
+ROW_KERNEL void forja_log_probability_combine(
+    __global const float *parts, ulong parts_offset, __global const int *labels,
+    ulong labels_offset, __global float *log_probability, ulong log_probability_offset,
+    __global float *lse, ulong lse_offset, __global float *entropy, ulong entropy_offset,
+    ulong rows, ulong part_count, ulong vocabulary) {
+    ulong first = get_group_id(0) * (ulong)BLOCK, last = min(rows, first + BLOCK);
+    ulong stride = (entropy ? 3 : 2) * rows;
+    for (ulong row = first + get_local_id(0); row < last; row += LANES) {
+        __global const float *part = parts + parts_offset + row;
+        // As in a row of logits: parts of -infinity alone give no NaN.
+        float maximum = -MAXFLOAT, sum = 0.0f, label_t = 0.0f, mean = 0.0f;
+        for (ulong p = 0; p < part_count; p++)
+            maximum = part[p * stride] > maximum ? part[p * stride] : maximum;
+        for (ulong p = 0; p < part_count; p++, part += stride) {
+            float weight = exp(part[0] - maximum);
+            sum += weight;
+            label_t += part[rows];
+            if (entropy && weight != 0.0f)
+                mean += weight * (part[0] - part[2 * rows]);
+        }
+        float log_sum = log(sum);
+        if (lse)
+            lse[lse_offset + row] = maximum + log_sum;
+        if (entropy)
+            entropy[entropy_offset + row] = maximum + log_sum - mean / sum;
+        long label = labels[labels_offset + row];
+        float value = label_t - maximum - log_sum;
+        log_probability[log_probability_offset + row] =
+            label < 0 ? 0.0f : (ulong)label < vocabulary ? value : NAN;
     }
 }
 #endif

@@ -148,6 +148,7 @@ FORJA__TWIN_WORKSPACES(attention_backward, forja_attention_backward_args);
 FORJA__TWINS(cache_append, forja_cache_append_args);
 FORJA__TWINS(log_probability, forja_log_probability_args);
 FORJA__TWINS(log_probability_backward, forja_log_probability_args);
+FORJA__TWINS(log_probability_combine, forja_log_probability_combine_args);
 FORJA__TWINS(embedding_forward, forja_embedding_args);
 FORJA__TWINS(embedding_backward, forja_embedding_backward_args);
 FORJA__TWINS(rmsnorm_forward, forja_rmsnorm_args);

@@ -30,11 +30,7 @@ public enum SafetensorsWriter {
             _ emit: (UnsafeRawBufferPointer) throws(ForjaError) -> Void
         ) throws(ForjaError) -> Void
     ) throws(ForjaError) -> [String: SHA256Digest] {
-        let ordered = tensors.sorted { left, right in
-            left.dtype == right.dtype
-                ? left.name.utf8.lexicographicallyPrecedes(right.name.utf8)
-                : left.dtype > right.dtype
-        }
+        let ordered = order(tensors)
         let (header, byteCount) = try header(of: ordered, metadata: metadata, path: path)
         let file = try AtomicFile(at: path, expectedByteCount: header.count + byteCount)
         try file.write(header)
@@ -56,6 +52,15 @@ public enum SafetensorsWriter {
         }
         try file.commit()
         return digests
+    }
+
+    /// Tensors in a file's order.
+    public static func order(_ tensors: [SafetensorsTensor]) -> [SafetensorsTensor] {
+        tensors.sorted { left, right in
+            left.dtype == right.dtype
+                ? left.name.utf8.lexicographicallyPrecedes(right.name.utf8)
+                : left.dtype > right.dtype
+        }
     }
 
     /// Length and JSON, padded with blanks so that the tensors start at a multiple of 8.

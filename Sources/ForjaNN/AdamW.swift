@@ -53,12 +53,25 @@ extension StepGraph {
     ///   - states: What is updated.
     ///   - gradients: Of the same elements, float32, in the same order.
     ///   - scalars: The step scalars (`StepScalar`).
+    ///   - group: Ranks among which some parameters are split: the norm counts every rank's part of those, and once what
+    ///     all have.
+    ///   - isSplit: Whether each rank has a part of that parameter.
     public func adamW(
-        states: [AdamWState], gradients: [Tensor], scalars: Tensor, settings: AdamWSettings
+        states: [AdamWState], gradients: [Tensor], scalars: Tensor, settings: AdamWSettings,
+        over group: Collectives = Collectives(), isSplit: (Parameter) -> Bool = { _ in false }
     ) {
-        let count = Self.sumSquaresCount(gradients.map(\.elementCount))
-        let partials = transient("gradient norm partials", [count], .float32)
-        recordSumSquares(of: gradients, into: partials)
+        let places = states.indices
+        let common = places.filter { !isSplit(states[$0].parameter) }.map { gradients[$0] }
+        let split = places.filter { isSplit(states[$0].parameter) }.map { gradients[$0] }
+        let commonCount = Self.sumSquaresCount(common.map(\.elementCount))
+        let splitCount = Self.sumSquaresCount(split.map(\.elementCount))
+        let partials = transient(
+            "gradient norm partials", [commonCount + group.rankCount * splitCount], .float32)
+        recordSumSquares(of: common, into: partials)
+        let parts = partials.elements(from: commonCount, count: group.rankCount * splitCount)
+        recordSumSquares(
+            of: split, into: parts.elements(from: group.rank * splitCount, count: splitCount))
+        recordCollective(.allGather, on: parts, over: group, block: splitCount)
         recordGradientNorm(partials: partials, scalars: scalars)
         for (state, gradient) in zip(states, gradients) {
             recordAdamW(state, gradient: gradient, scalars: scalars, settings: settings)

@@ -8,21 +8,28 @@ extension StepGraph {
     ///
     /// - Parameters:
     ///   - ids: `[N]` int32, each in 0 ..< V; the caller has checked them.
-    ///   - table: `[V, C]`.
-    /// - Returns: `[N, C]`.
+    ///   - table: `[V, C]`; `[V/P, C]` where a group shares it.
+    ///   - group: Ranks that hold one part of the table each, in order.
+    /// - Returns: `[N, C]`, partial over the group: rows of other ranks' ids are zero.
     /// - Throws: `.shapeMismatch` when `ids` are not int32 or `table` is not a matrix.
-    public func embedding(ids: Tensor, table: Tensor) throws(ForjaError) -> Tensor {
+    public func embedding(
+        ids: Tensor, table: Tensor, over group: Collectives = Collectives()
+    ) throws(ForjaError) -> Tensor {
         guard ids.dtype == .int32, table.shape.dimensionCount == 2 else {
             throw ForjaError(
                 .shapeMismatch,
                 "embedding: ids are \(ids.shape) \(ids.dtype.rawValue), table is \(table.shape)")
         }
         let y = transient("embedding", [ids.elementCount, table.width], table.dtype)
-        recordEmbeddingForward(table: table, ids: ids, y: y)
+        let firstRow = group.rank * table.rows
+        recordEmbeddingForward(
+            table: table, ids: ids, y: y, firstRow: firstRow,
+            totalRows: group.rankCount * table.rows)
         onBackward { [self] () throws(ForjaError) in
             guard let dy = gradient(of: y) else { return }
             recordEmbeddingBackward(
-                dy: dy, ids: ids, into: gradientTarget(for: table, dtype: .float32))
+                dy: dy, ids: ids, into: gradientTarget(for: table, dtype: .float32),
+                firstRow: firstRow)
         }
         return y
     }

@@ -34,12 +34,14 @@ extension StepGraph {
     ///   - logitScale: s, 1 / temperature.
     ///   - entropy: `[N]` float32 to receive the entropy of each row in nats.
     ///   - logSumExp: `[N]` float32 to receive log Σᵥ exp(s·zᵥ), which the second pass of the two-pass form reads.
+    ///   - group: Ranks that hold `weight` in parts `[V/P, C]`, in order; results are of the whole vocabulary. The
+    ///     gradient of hidden is then partial over the group.
     /// - Returns: `[N]` float32; 0 where there is no label.
     /// - Throws: `.shapeMismatch` when the tensors do not fit.
     public func labelLogProbability(
         hidden: Tensor, weight: Tensor, labels: Tensor, gradient: Tensor? = nil,
         logitScale: Float = 1, entropy: Tensor? = nil, logSumExp: Tensor? = nil,
-        chunking: HeadChunking? = nil
+        over group: Collectives = Collectives(), chunking: HeadChunking? = nil
     ) throws(ForjaError) -> Tensor {
         try checkHead(
             hidden: hidden, weight: weight,
@@ -48,6 +50,12 @@ extension StepGraph {
         forEachHeadChunk(
             hidden: hidden, weight: weight, flowsBack: gradient != nil, chunking: chunking
         ) { logits, slice in
+            guard group.rankCount == 1 else {
+                return recordSharedLogProbability(
+                    logits: logits, labels: slice(labels), logProbability: slice(result),
+                    lse: logSumExp.map(slice), entropy: entropy.map(slice),
+                    gradient: gradient.map(slice), logitScale: logitScale, group: group)
+            }
             recordLogProbability(
                 logits: logits, labels: slice(labels), logProbability: slice(result),
                 lse: logSumExp.map(slice), entropy: entropy.map(slice),
@@ -63,17 +71,49 @@ extension StepGraph {
     /// - Parameters:
     ///   - logSumExp: `[N]` float32 as `labelLogProbability` wrote it for the same `logitScale`.
     ///   - gradient: `[N]` float32, dLoss/dLogProb.
+    ///   - group: As `labelLogProbability` took it.
     /// - Throws: `.shapeMismatch` when the tensors do not fit.
     public func labelLogProbabilityBackward(
         hidden: Tensor, weight: Tensor, labels: Tensor, logSumExp: Tensor, gradient: Tensor,
-        logitScale: Float = 1, chunking: HeadChunking? = nil
+        logitScale: Float = 1, over group: Collectives = Collectives(),
+        chunking: HeadChunking? = nil
     ) throws(ForjaError) {
         try checkHead(hidden: hidden, weight: weight, perRow: [labels, logSumExp, gradient])
         forEachHeadChunk(hidden: hidden, weight: weight, flowsBack: true, chunking: chunking) {
             logits, slice in
             recordLogProbabilityBackward(
                 logits: logits, labels: slice(labels), lse: slice(logSumExp),
-                gradient: slice(gradient), logitScale: logitScale)
+                gradient: slice(gradient), logitScale: logitScale,
+                vocabularyStart: group.rank * weight.rows)
+        }
+    }
+
+    /// One chunk over a shared vocabulary: this part's sums, every rank's, and what follows from them. Three numbers a row
+    /// are exchanged at most, never logits.
+    private func recordSharedLogProbability(
+        logits: Tensor, labels: Tensor, logProbability: Tensor, lse: Tensor?, entropy: Tensor?,
+        gradient: Tensor?, logitScale: Float, group: Collectives
+    ) {
+        let rows = logits.rows
+        let kinds = entropy == nil ? 2 : 3
+        let start = group.rank * logits.width
+        let parts = transient(
+            "log-probability parts", [group.rankCount, kinds, rows], .float32)
+        let own = { (kind: Int) in
+            parts.elements(from: (group.rank * kinds + kind) * rows, count: rows)
+        }
+        recordLogProbabilityPart(
+            logits: logits, vocabularyStart: start, labels: labels, lse: own(0),
+            labelLogit: own(1), entropy: entropy.map { _ in own(2) }, logitScale: logitScale)
+        recordCollective(.allGather, on: parts, over: group, block: kinds * rows)
+        let lse = lse ?? transient("log-sum-exp", [rows], .float32)
+        recordLogProbabilityCombine(
+            parts: parts, labels: labels, logProbability: logProbability, lse: lse,
+            entropy: entropy, vocabulary: group.rankCount * logits.width)
+        if let gradient {
+            recordLogProbabilityBackward(
+                logits: logits, labels: labels, lse: lse, gradient: gradient,
+                logitScale: logitScale, vocabularyStart: start)
         }
     }
 

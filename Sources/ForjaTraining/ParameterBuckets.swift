@@ -19,13 +19,16 @@ final class ParameterBuckets {
     private let parameters: [Parameter]
     private let layout: GradientBuckets
     private let group: Collectives
+    private let sharding: LlamaSharding
+    private let isReplicated: (Parameter) -> Bool
     private let shardsState: Bool
     /// By bucket; gradients and masters are float32, weights of the computation's type.
     private let gradients: [Variable]
     private let weights: [Variable]
     /// Empty where the weights are the masters.
     private let masters: [Variable]
-    /// Sums of squares of every rank's gradients, `[ranks · most of a rank]`.
+    /// Sums of squares of every rank's gradients, `[tensor ranks · data ranks · most of a rank]`; without ZeRO-1 the data
+    /// ranks have the same.
     private let partials: Variable
     private let partialCount: Int
 
@@ -45,6 +48,8 @@ final class ParameterBuckets {
         self.parameters = parameters
         self.layout = layout
         self.group = group
+        sharding = model.sharding
+        isReplicated = { model.slice(of: $0).isReplicated }
         self.shardsState = shardsState
         func buckets(_ name: String, _ dtype: DType) -> [Variable] {
             layout.elementCounts.enumerated().map {
@@ -75,7 +80,9 @@ final class ParameterBuckets {
             }.max()! : StepGraph.sumSquaresCount(counts)
         partials = Variable(
             name: "gradient norm partials",
-            shape: [shardsState ? group.rankCount * partialCount : partialCount], dtype: .float32)
+            shape: [
+                model.sharding.group.rankCount * (shardsState ? group.rankCount : 1) * partialCount
+            ], dtype: .float32)
     }
 
     /// Sets to zero what no dispatch writes and exchanges carry.
@@ -113,14 +120,21 @@ final class ParameterBuckets {
             .allReduce, on: scalars.elements(from: StepScalar.lossSum.rawValue, count: 1),
             over: group)
         let all = graph.tensor(partials)
+        let tensor = sharding.group
+        let replica = all.elementCount / tensor.rankCount
+        let part = all.elements(from: tensor.rank * replica, count: replica)
+        // What every rank of the tensor group has counts once: the other ranks' places stay zero.
+        let counted = zip(states, own)
+            .filter { tensor.rank == 0 || !isReplicated($0.0.parameter) }.map { $0.1 }
         if shardsState {
             graph.recordSumSquares(
-                of: own,
-                into: all.elements(from: group.rank * partialCount, count: partialCount))
-            graph.recordCollective(.allGather, on: all, over: group, block: partialCount)
+                of: counted,
+                into: part.elements(from: group.rank * partialCount, count: partialCount))
+            graph.recordCollective(.allGather, on: part, over: group, block: partialCount)
         } else {
-            graph.recordSumSquares(of: own, into: all)
+            graph.recordSumSquares(of: counted, into: part)
         }
+        graph.recordCollective(.allGather, on: all, over: tensor, block: replica)
         graph.recordGradientNorm(partials: all, scalars: scalars)
         for bucket in weights.indices {
             for (state, gradient) in zip(states, own)

@@ -71,7 +71,8 @@ public final class Trainer {
                 fix: "use the model's own tokenizer: remove tokenizer from the recipe")
         }
         let model = LlamaModel(
-            configuration, computeType: recipe.computeType, positions: recipe.sequenceLength)
+            configuration, computeType: recipe.computeType, positions: recipe.sequenceLength,
+            sharding: try LlamaSharding(configuration, over: rank.tensor))
         var shape = recipe.stepShape
         shape.documentMask = data.masksDocuments(recipe)
         let checkpoint = isResuming ? try TrainingCheckpoint.newestWhole(in: run, for: rank) : nil
@@ -83,7 +84,7 @@ public final class Trainer {
         try engine.prepare()
         samplePrompt = recipe.samplePrompt.map { data.tokenizer.encode($0) } ?? []
         sampler =
-            samplePrompt.isEmpty || !rank.isFirst
+            samplePrompt.isEmpty || rank.mesh.dataIndex(of: rank.rank) != 0
             ? nil
             : try Generator(
                 model: model, sequences: 1, capacity: samplePrompt.count + recipe.sampleTokens,
@@ -257,6 +258,8 @@ public final class Trainer {
         let continuation = try sampler.generate(
             prompts: [samplePrompt], maxNewTokens: recipe.sampleTokens,
             sampling: SamplingSettings(temperature: 0.8, topK: 50, seed: recipe.seed))
+        // Every rank of a tensor group took part.
+        guard rank.isFirst else { return }
         let text = data.tokenizer.decode(samplePrompt + continuation[0], skipSpecialTokens: true)
         try AtomicFile.write(text + "\n", to: run.file("samples/step-\(step).txt"))
         observer.sample(text, step: step)

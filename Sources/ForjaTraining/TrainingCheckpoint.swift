@@ -118,13 +118,19 @@ struct TrainingCheckpoint {
         if let directory {
             checksums[SafetensorsDirectory.fileName] = try saveModel(
                 engine, data: data, source: source, to: directory)
+        } else if rank.mesh.dataIndex(of: rank.rank) == 0 {
+            // This rank's part of what the first one writes.
+            try engine.model.save(to: temporaryPath, on: engine.queue)
         }
-        if recipe.shardsOptimizerState || rank.isFirst {
-            let name = OptimizerShards.fileName(
-                rank: rank.rank, rankCount: recipe.shardsOptimizerState ? rank.mesh.rankCount : 1)
+        if recipe.shardsOptimizerState || rank.mesh.dataIndex(of: rank.rank) == 0 {
+            let name =
+                recipe.shardsOptimizerState
+                ? OptimizerShards.fileName(rank: rank.rank, rankCount: rank.mesh.rankCount)
+                : OptimizerShards.fileName(
+                    rank: rank.mesh.tensorIndex(of: rank.rank), rankCount: rank.mesh.tensor)
             checksums[name] = try OptimizerShards.write(
-                engine.states, to: (temporaryPath as NSString).appendingPathComponent(name),
-                on: engine.queue
+                engine.states, of: engine.model,
+                to: (temporaryPath as NSString).appendingPathComponent(name), on: engine.queue
             ).mapValues(\.description)
         }
         for text in try rank.world.gather(json(checksums)) {
@@ -289,7 +295,7 @@ struct TrainingCheckpoint {
         }
         try engine.model.load(from: SafetensorsDirectory(path), on: engine.queue)
         try OptimizerShards(directory: path, fileNames: optimizerNames)
-            .restore(engine.states, on: engine.queue)
+            .restore(engine.states, of: engine.model, on: engine.queue)
         return state.step
     }
 }

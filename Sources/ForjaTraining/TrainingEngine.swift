@@ -109,7 +109,10 @@ public final class TrainingEngine {
         self.shape = shape
         self.optimizer = optimizer
         self.queue = queue
+        precondition(model.sharding.group.rankCount == rank.tensor.rankCount)
         let count = shape.sequences * shape.sequenceLength
+        try LlamaSharding.check(
+            model.configuration, degree: rank.tensor.rankCount, rows: count)
         tokens = Variable(name: "tokens", shape: [count], dtype: .int32)
         labels = Variable(name: "labels", shape: [count], dtype: .int32)
         documentStart =
@@ -133,6 +136,18 @@ public final class TrainingEngine {
                     .elements(from: StepScalar.lossSum.rawValue, count: 1),
                 accumulation: .addAfterFirstMicrostep)
             try graph.backward()
+        }
+        /// Each rank of the tensor group has norms' gradients of its own rows.
+        func sumReplicatedGradients(in graph: StepGraph, isOneGraph: Bool) {
+            for parameter in parameters where model.slice(of: parameter).isReplicated {
+                let gradient = graph.gradient(of: graph.tensor(parameter.compute))!
+                if isOneGraph {
+                    graph.recordCollective(.allReduce, on: gradient, over: rank.tensor)
+                } else {
+                    graph.insertCollective(
+                        .allReduce, afterLastWriteOf: gradient, over: rank.tensor)
+                }
+            }
         }
         if isParallel {
             // Recorded once to see in which order gradients are finished, then into buckets of that order.
@@ -165,8 +180,9 @@ public final class TrainingEngine {
         }
         buckets?.collectGradients(in: graph)
         try recordGradients(in: graph)
-        buckets?.reduceGradients(in: graph)
         let isOneGraph = shape.accumulation == 1 && !isParallel
+        sumReplicatedGradients(in: graph, isOneGraph: isOneGraph)
+        buckets?.reduceGradients(in: graph)
         let update = isOneGraph ? graph : StepGraph()
         if let buckets {
             buckets.recordUpdate(
@@ -177,7 +193,8 @@ public final class TrainingEngine {
                 gradients: isOneGraph
                     ? parameters.map { graph.gradient(of: graph.tensor($0.compute))! }
                     : collected.map(update.tensor),
-                scalars: update.tensor(scalars), settings: optimizer)
+                scalars: update.tensor(scalars), settings: optimizer, over: rank.tensor,
+                isSplit: { !model.slice(of: $0).isReplicated })
         }
         gradientGraph = try scheduler.add(graph)
         updateGraph = isOneGraph ? nil : try scheduler.add(update)
@@ -215,7 +232,7 @@ public final class TrainingEngine {
                 source: .sequences(
                     length: shape.sequenceLength, documentStart: documentStart.map(graph.tensor))),
             weight: graph.tensor(model.head.compute), labels: graph.tensor(labels),
-            gradient: gradient)
+            gradient: gradient, over: model.sharding.group)
     }
 
     /// Bytes the engine will hold in all: weights, optimizer state, activations, workspace.

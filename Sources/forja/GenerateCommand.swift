@@ -2,6 +2,8 @@ import ArgumentParser
 import ForjaCore
 import ForjaFormats
 import ForjaModels
+import ForjaParallel
+import ForjaRuntime
 import ForjaTraining
 
 struct GenerateCommand: ParsableCommand {
@@ -86,27 +88,33 @@ struct GenerateCommand: ParsableCommand {
             promptIDs = [first]
         }
         let capacity = promptIDs.count + maxTokens
-        let queue = try compute.open()
-        let loaded = try model.load(
-            directory, positions: min(capacity, directory.configuration.contextLength), on: queue)
-        let generator = try Generator(
-            model: loaded, sequences: samples, capacity: capacity, queue: queue)
-
         // One sample is streamed; several would run into each other.
         let isStreaming = !json && samples == 1
-        var stream = tokenizer.makeStreamDecoder(skipSpecialTokens: true)
-        if isStreaming { Console.partialResult(prompt) }
-        Interruption.listen()
-        let results = try generator.generate(
-            prompts: Array(repeating: promptIDs, count: samples), maxNewTokens: maxTokens,
-            sampling: sampling, stopIDs: directory.stopIDs
-        ) { _, id in
-            if isStreaming, !directory.stopIDs.contains(id) {
-                Console.partialResult(stream.append(id))
+        let (prompts, sampling) = (
+            Array(repeating: promptIDs, count: samples), try sampling
+        )
+        let (text, maxTokens) = (prompt, maxTokens)
+        let results = try model.run(
+            directory, positions: min(capacity, directory.configuration.contextLength), on: compute
+        ) { model, queue, rank throws(ForjaError) in
+            let generator = try Generator(
+                model: model, sequences: prompts.count, capacity: capacity, queue: queue)
+            let prints = isStreaming && rank.isFirst
+            var stream = tokenizer.makeStreamDecoder(skipSpecialTokens: true)
+            if prints { Console.partialResult(text) }
+            Interruption.listen()
+            let results = try generator.generate(
+                prompts: prompts, maxNewTokens: maxTokens, sampling: sampling,
+                stopIDs: directory.stopIDs
+            ) { _, id in
+                if prints, !directory.stopIDs.contains(id) {
+                    Console.partialResult(stream.append(id))
+                }
+                return Interruption.received == nil
             }
-            return Interruption.received == nil
+            if prints { Console.result(stream.finish()) }
+            return results
         }
-        if isStreaming { Console.result(stream.finish()) }
         let texts = results.map { tokenizer.decode($0, skipSpecialTokens: true) }
         if json {
             try Console.json(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ForjaCore
 import ForjaModels
+import ForjaParallel
 import ForjaRuntime
 
 /// `--model` and `--dtype` of commands that read a model.
@@ -14,15 +15,39 @@ struct ModelOptions: ParsableArguments {
     @Option(help: "Type to compute in, f32 or bf16, whatever the checkpoint's.")
     var dtype = ComputeType.f32
 
-    /// Reads the model for inference.
+    @Option(
+        help: ArgumentHelp("Ranks that share out the model.", valueName: "count"))
+    var tensorParallel = 1
+
+    func validate() throws { try checkRange("--tensor-parallel", tensorParallel, 1...65_536) }
+
+    /// Runs `body` on every rank that shares the model, each with its own part and device.
     ///
     /// - Parameter positions: Longest sequence needed.
-    func load(
-        _ directory: ModelDirectory, positions: Int, on queue: Queue
+    /// - Returns: What the first rank returned.
+    func run<Result: Sendable>(
+        _ directory: ModelDirectory, positions: Int, on compute: ComputeOptions,
+        _ body: @escaping @Sendable (LlamaModel, Queue, MeshRank) throws(ForjaError) -> Result
+    ) throws(ForjaError) -> Result {
+        try LlamaSharding.check(directory.configuration, degree: tensorParallel)
+        let devices = try compute.open(rankCount: tensorParallel)
+        let options = self
+        return try RankLauncher.run(Mesh(data: 1, tensor: tensorParallel), timeoutSeconds: 600) {
+            rank throws(ForjaError) in
+            let queue = try Queue(device: devices[rank.rank])
+            let model = try options.load(directory, positions: positions, on: queue, rank: rank)
+            return try body(model, queue, rank)
+        }[0]
+    }
+
+    /// Reads a rank's part of the model for inference.
+    private func load(
+        _ directory: ModelDirectory, positions: Int, on queue: Queue, rank: MeshRank
     ) throws(ForjaError) -> LlamaModel {
         let model = LlamaModel(
             directory.configuration, computeType: dtype.dtype, positions: positions,
-            isTrained: false)
+            isTrained: false,
+            sharding: try LlamaSharding(directory.configuration, over: rank.tensor))
         try model.load(from: directory.safetensors(), on: queue)
         return model
     }

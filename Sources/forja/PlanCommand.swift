@@ -87,13 +87,14 @@ struct PlanCommand: ParsableCommand {
         let configuration = try TrainingData.modelConfiguration(
             for: recipe, observer: ConsoleObserver())
         let queue = try compute.open()
+        let rank = recipe.mesh.rankCount == 1 ? .single : MeshRank(planning: recipe.mesh)
         let model = LlamaModel(
-            configuration, computeType: recipe.computeType, positions: recipe.sequenceLength)
+            configuration, computeType: recipe.computeType, positions: recipe.sequenceLength,
+            sharding: try LlamaSharding(configuration, over: rank.tensor))
         let shape = try TrainingData.stepShape(for: recipe, observer: ConsoleObserver())
         let engine = try TrainingEngine(
             model: model, shape: shape, optimizer: recipe.optimizer, queue: queue,
-            rank: recipe.mesh.rankCount == 1 ? .single : MeshRank(planning: recipe.mesh),
-            shardsState: recipe.shardsOptimizerState)
+            rank: rank, shardsState: recipe.shardsOptimizerState)
         // A prompt has at most as many tokens as bytes.
         let samplingBytes = try recipe.samplePrompt.map {
             try Generator(
@@ -118,7 +119,7 @@ struct PlanCommand: ParsableCommand {
             flopsPerStep: configuration.trainingFlopsPerToken(
                 sequenceLength: recipe.sequenceLength)
                 * Double(engine.shape.tokensPerStep * recipe.dataParallel),
-            dispatchedFlopsPerStep: engine.dispatchedFlopsPerStep * Double(recipe.dataParallel),
+            dispatchedFlopsPerStep: engine.dispatchedFlopsPerStep * Double(recipe.mesh.rankCount),
             peakBytes: peak, compilingPeakBytes: peak + process.compilerBytes,
             processBytes: process.bytes, compilerBytes: process.compilerBytes,
             engineBytes: engineBytes,

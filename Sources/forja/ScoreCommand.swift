@@ -1,6 +1,7 @@
 import ArgumentParser
 import ForjaCore
 import ForjaModels
+import ForjaRuntime
 
 struct ScoreCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -45,9 +46,10 @@ struct ScoreCommand: ParsableCommand {
         let ids =
             try ids.map(parseIDs)
             ?? directory.tokenizer().encode(text!, addSpecialTokens: !noSpecialTokens)
-        let queue = try compute.open()
-        let loaded = try model.load(directory, positions: max(ids.count, 2), on: queue)
-        let logprobs = try LlamaScorer(model: loaded, queue: queue).logProbabilities(of: ids)
+        let logprobs = try model.run(directory, positions: max(ids.count, 2), on: compute) {
+            model, queue, _ throws(ForjaError) in
+            try LlamaScorer(model: model, queue: queue).logProbabilities(of: ids)
+        }
         if json {
             try Console.json(Result(ids: ids, logprobs: logprobs))
             return

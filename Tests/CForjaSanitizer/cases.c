@@ -35,11 +35,17 @@ OPERATION(cache_append, forja_cache_append_args, AT(cache_append, dtype),
 OPERATION(log_probability, forja_log_probability_args, AT(log_probability, dtype),
           AT(log_probability, logits), AT(log_probability, labels),
           AT(log_probability, log_probability), AT(log_probability, lse),
-          AT(log_probability, entropy), AT(log_probability, gradient))
+          AT(log_probability, entropy), AT(log_probability, gradient),
+          AT(log_probability, label_logit))
+OPERATION(log_probability_combine, forja_log_probability_combine_args, SIZE_MAX,
+          AT(log_probability_combine, parts), AT(log_probability_combine, labels),
+          AT(log_probability_combine, log_probability), AT(log_probability_combine, lse),
+          AT(log_probability_combine, entropy))
 OPERATION(log_probability_backward, forja_log_probability_args, AT(log_probability, dtype),
           AT(log_probability, logits), AT(log_probability, labels),
           AT(log_probability, log_probability), AT(log_probability, lse),
-          AT(log_probability, entropy), AT(log_probability, gradient))
+          AT(log_probability, entropy), AT(log_probability, gradient),
+          AT(log_probability, label_logit))
 OPERATION(embedding_forward, forja_embedding_args, AT(embedding, dtype), AT(embedding, table),
           AT(embedding, ids), AT(embedding, y))
 OPERATION(embedding_backward, forja_embedding_backward_args, AT(embedding_backward, dtype),
@@ -255,6 +261,52 @@ static void run_log_probability(bench *b) {
         }
 }
 
+/// A part of a shared vocabulary, labels 3 ..< 3 + width: two of the labels are its own.
+static void run_log_probability_part(bench *b, forja_dtype dtype, uint64_t width) {
+    static const int32_t labels[] = {3, -1, 2, 5, 2000};
+    const uint64_t rows = 5;
+    for (int is_backward = 0; is_backward < 2; is_backward++) {
+        bench_begin(b, NAME("log-probability part V %llu %s %d", (unsigned long long)width,
+                            dtype_name(dtype), is_backward));
+        forja_log_probability_args args = {
+            .dtype = dtype,
+            .logits = bench_input(b, rows * width, dtype),
+            .labels = bench_integers(b, rows, labels),
+            .rows = rows,
+            .vocabulary = width,
+            .row_stride = width,
+            .logit_scale = 1.25f,
+            .vocabulary_start = 3,
+        };
+        if (is_backward) {
+            args.lse = bench_input(b, rows, FORJA_DTYPE_F32);
+            args.gradient = bench_input(b, rows, FORJA_DTYPE_F32);
+            bench_watch(b, args.logits, rows * width, dtype);
+        } else {
+            args.lse = bench_output(b, rows, FORJA_DTYPE_F32);
+            args.entropy = bench_output(b, rows, FORJA_DTYPE_F32);
+            args.label_logit = bench_output(b, rows, FORJA_DTYPE_F32);
+        }
+        bench_check(b, is_backward ? &log_probability_backward : &log_probability, &args);
+    }
+}
+
+static void run_log_probability_combine(bench *b, uint64_t rows, bool with_entropy) {
+    static const int32_t labels[] = {0, -1, 39, 38, -100, 7, 8};
+    bench_begin(b, NAME("log-probability combine %llu %d", (unsigned long long)rows, with_entropy));
+    const forja_log_probability_combine_args args = {
+        .parts = bench_input(b, 4 * (with_entropy ? 3 : 2) * rows, FORJA_DTYPE_F32),
+        .labels = bench_integers(b, rows, labels),
+        .log_probability = bench_output(b, rows, FORJA_DTYPE_F32),
+        .lse = bench_output(b, rows, FORJA_DTYPE_F32),
+        .entropy = with_entropy ? bench_output(b, rows, FORJA_DTYPE_F32) : (forja_span){0},
+        .rows = rows,
+        .part_count = 4,
+        .vocabulary = 40,
+    };
+    bench_check(b, &log_probability_combine, &args);
+}
+
 static void run_embedding(bench *b, forja_dtype dtype, uint64_t width) {
     static const int32_t inside[] = {4, 0, 6, 4, 4, 1, 6}, some_outside[] = {4, 0, -1, 4, 7, 1, 6};
     bench_begin(b, NAME("embedding C %llu %s", (unsigned long long)width, dtype_name(dtype)));
@@ -268,6 +320,19 @@ static void run_embedding(bench *b, forja_dtype dtype, uint64_t width) {
         .table_rows = 7,
     };
     bench_check(b, &embedding_forward, &args);
+    bench_begin(b, NAME("embedding part C %llu %s", (unsigned long long)width, dtype_name(dtype)));
+    const forja_embedding_args part = {
+        .dtype = dtype,
+        .table = bench_input(b, 3 * width, dtype),
+        .ids = bench_integers(b, 7, inside),
+        .y = bench_output(b, 7 * width, dtype),
+        .rows = 7,
+        .width = width,
+        .table_rows = 3,
+        .first_row = 2,
+        .total_rows = 7,
+    };
+    bench_check(b, &embedding_forward, &part);
     for (int accumulate = 0; accumulate < 2; accumulate++) {
         bench_begin(b, NAME("embedding backward C %llu %s %d", (unsigned long long)width,
                             dtype_name(dtype), accumulate));
@@ -278,6 +343,7 @@ static void run_embedding(bench *b, forja_dtype dtype, uint64_t width) {
             .rows = 7,
             .width = width,
             .table_rows = 7,
+            .first_row = accumulate,
             .accumulate = accumulate,
         };
         backward.d_table = accumulate ? bench_input(b, 7 * width, FORJA_DTYPE_F32)
@@ -467,8 +533,11 @@ void run_cases(bench *b) {
     run_matmul(b);
     run_attention(b);
     run_log_probability(b);
+    run_log_probability_combine(b, 1, false);
+    run_log_probability_combine(b, 7, true);
     for (size_t d = 0; d < 2; d++) {
         const forja_dtype dtype = storages[d];
+        run_log_probability_part(b, dtype, 33);
         run_embedding(b, dtype, 1);
         run_embedding(b, dtype, 33);
         run_rmsnorm(b, dtype, 1, 1);

@@ -37,6 +37,48 @@ extension OperationTests {
             }
         }
 
+        @Test(
+            "of a part of the table gives zeros for the other rows, and takes no gradient of theirs",
+            arguments: Target.rows, [64, 65])
+        func ofPart(target: Target, width: Int) throws {
+            for storage in Storage.computing {
+                var random = TestRandom(seed: UInt64(width))
+                let table = random.values(9 * width, as: storage)
+                let ids: [Int32] = [0, 2, 3, 5, 6, 8, 3, -1, 9, .max, .min, 5]
+                let dy = random.values(ids.count * width, as: storage)
+                let held = 3..<6
+                let rows = Array(table[held.lowerBound * width..<held.upperBound * width])
+                let (y, gradient) = try target.run { bench in
+                    (
+                        try gather(
+                            ids, from: rows, width: width, storage, part: (3, 9), at: bench
+                        ).values(),
+                        try scatter(
+                            ids, dy: dy, width: width, tableRows: 3, storage, old: nil,
+                            firstRow: 3, at: bench
+                        ).values()
+                    )
+                }
+                var want = [Double](repeating: 0, count: 3 * width)
+                for (row, id) in ids.enumerated() {
+                    let cells = Array(y[row * width..<(row + 1) * width])
+                    if held.contains(Int(id)) {
+                        expectSame(cells, Array(table[Int(id) * width..<(Int(id) + 1) * width]))
+                        for column in 0..<width {
+                            want[(Int(id) - 3) * width + column] += dy[row * width + column]
+                        }
+                    } else {
+                        #expect(
+                            cells.allSatisfy { (0..<9).contains(id) ? $0 == 0 : $0.isNaN },
+                            "id \(id)")
+                    }
+                }
+                expectClose(
+                    gradient, want, within: Tolerance.sum, ofMagnitude: want.map { _ in 4 },
+                    "d_table")
+            }
+        }
+
         @Test("adds up the gradients of repeated ids", arguments: Target.rows, widths)
         func addsUpGradients(target: Target, width: Int) throws {
             for storage in Storage.computing {
@@ -115,7 +157,7 @@ extension OperationTests {
 
         private func gather(
             _ ids: [Int32], from table: [Double], width: Int, _ storage: Storage,
-            at bench: Workbench
+            part: (firstRow: UInt64, totalRows: UInt64) = (0, 0), at bench: Workbench
         ) throws -> GuardedTensor {
             let y = try bench.poisoned(ids.count * width, as: storage)
             var args = forja_embedding_args()
@@ -126,6 +168,7 @@ extension OperationTests {
             args.rows = UInt64(ids.count)
             args.width = UInt64(width)
             args.table_rows = UInt64(table.count / width)
+            (args.first_row, args.total_rows) = part
             try bench.run { forja_embedding_forward($0, &args) }
             return y
         }
@@ -133,7 +176,7 @@ extension OperationTests {
         /// The table's gradient, added to `old` or written over NaN.
         private func scatter(
             _ ids: [Int32], dy: [Double], width: Int, tableRows: Int, _ storage: Storage,
-            old: [Double]?, at bench: Workbench
+            old: [Double]?, firstRow: UInt64 = 0, at bench: Workbench
         ) throws -> GuardedTensor {
             let dTable =
                 try old.map { try bench.tensor($0, as: .f32) }
@@ -146,6 +189,7 @@ extension OperationTests {
             args.rows = UInt64(ids.count)
             args.width = UInt64(width)
             args.table_rows = UInt64(tableRows)
+            args.first_row = firstRow
             args.accumulate = old != nil
             try bench.run { forja_embedding_backward($0, &args) }
             return dTable

@@ -145,6 +145,47 @@ extension OperationTests {
             }
         }
 
+        @Test(
+            "over parts of the vocabulary gives what it gives over the whole",
+            arguments: Target.rows, Storage.computing)
+        func overParts(target: Target, storage: Storage) throws {
+            for (vocabulary, partCount) in [(2, 2), (130, 2), (195, 3), (4096, 4)] {
+                let rows = Rows(vocabulary: vocabulary, storage: storage, logitScale: 1.5)
+                let got = try target.run { bench in
+                    try SharedVocabulary(rows, parts: partCount, at: bench).outputs()
+                }
+                for (name, values, want) in [
+                    ("log-probability", got.logProbability, rows.want.logProbability),
+                    ("lse", got.lse, rows.want.lse), ("entropy", got.entropy, rows.want.entropy),
+                ] {
+                    expectClose(
+                        values, want, within: Tolerance.transcendental,
+                        ofMagnitude: rows.want.magnitudes, "V\(vocabulary)/\(partCount) \(name)")
+                }
+                expectClose(
+                    got.gradient, rows.want.gradient, within: Tolerance.transcendental,
+                    ofMagnitude: rows.want.gradientMagnitudes, as: storage,
+                    "V\(vocabulary)/\(partCount) dLogits")
+            }
+        }
+
+        @Test(
+            "over parts gives NaN for a label past the whole vocabulary, and 0 for none",
+            arguments: Target.rows)
+        func overPartsUnknownLabel(target: Target) throws {
+            var rows = Rows(vocabulary: 64, storage: .f32)
+            rows.labels[4] = 64
+            rows.labels[6] = .max
+            let got = try target.run { bench in
+                try SharedVocabulary(rows, parts: 2, at: bench).outputs()
+            }
+            for (row, value) in got.logProbability.enumerated() {
+                #expect(value.isNaN == (row == 4 || row == 6), "row \(row)")
+                if rows.labels[row] < 0 { #expect(value == 0, "row \(row)") }
+            }
+            #expect(got.lse.allSatisfy { $0.isFinite })
+        }
+
         @Test("gives the same bits on any number of threads and in every run")
         func givesSameBits() throws {
             for storage in Storage.computing {
@@ -249,4 +290,85 @@ private final class LogProbabilityCall {
 
     func denseLogits() throws -> [Double] { layout.gather(try logits.values()) }
     func gaps() throws -> [Double] { layout.gaps(in: try logits.values()) }
+}
+
+/// The same rows with the vocabulary cut into equal parts, as ranks hold it: parts, combination, gradient.
+private struct SharedVocabulary {
+    struct Outputs {
+        var logProbability, lse, entropy, gradient: [Double]
+    }
+
+    private let rows: Rows
+    private let partCount: Int
+    private let bench: Workbench
+
+    init(_ rows: Rows, parts: Int, at bench: Workbench) throws {
+        (self.rows, partCount, self.bench) = (rows, parts, bench)
+    }
+
+    func outputs() throws -> Outputs {
+        let count = rows.labels.count
+        let width = rows.vocabulary / partCount
+        let labels = try bench.integers(rows.labels)
+        let stats = try bench.poisoned(partCount * 3 * count, as: .f32)
+        var parts: [GuardedTensor] = []
+        for part in 0..<partCount {
+            let cells = (0..<count).flatMap {
+                let first = $0 * rows.vocabulary + part * width
+                return rows.logits[first..<first + width]
+            }
+            parts.append(try bench.tensor(Array(cells), as: rows.storage))
+            var args = arguments(of: parts[part], part, width, labels)
+            let first = part * 3 * count
+            (args.lse, args.label_logit, args.entropy) = (
+                stats.span(at: first), stats.span(at: first + count),
+                stats.span(at: first + 2 * count)
+            )
+            try bench.run { forja_log_probability($0, &args) }
+        }
+        let results = try (0..<3).map { _ in try bench.poisoned(count, as: .f32) }
+        var combine = forja_log_probability_combine_args()
+        combine.parts = stats.span
+        combine.labels = labels.span
+        (combine.log_probability, combine.lse, combine.entropy) = (
+            results[0].span, results[1].span, results[2].span
+        )
+        (combine.rows, combine.part_count) = (UInt64(count), UInt64(partCount))
+        combine.vocabulary = UInt64(rows.vocabulary)
+        try bench.run { forja_log_probability_combine($0, &combine) }
+
+        let weights = try bench.tensor(rows.weights, as: .f32)
+        var gradient = [Double](repeating: .nan, count: count * rows.vocabulary)
+        for part in 0..<partCount {
+            var args = arguments(of: parts[part], part, width, labels)
+            args.lse = results[1].span
+            args.gradient = weights.span
+            try bench.run { forja_log_probability_backward($0, &args) }
+            let cells = try parts[part].values()
+            for row in 0..<count {
+                for column in 0..<width {
+                    gradient[row * rows.vocabulary + part * width + column] =
+                        cells[row * width + column]
+                }
+            }
+        }
+        return Outputs(
+            logProbability: try results[0].values(), lse: try results[1].values(),
+            entropy: try results[2].values(), gradient: gradient)
+    }
+
+    private func arguments(
+        of logits: GuardedTensor, _ part: Int, _ width: Int, _ labels: GuardedTensor
+    ) -> forja_log_probability_args {
+        var args = forja_log_probability_args()
+        args.dtype = rows.storage.dtype
+        args.logits = logits.span
+        args.labels = labels.span
+        args.rows = UInt64(rows.labels.count)
+        args.vocabulary = UInt64(width)
+        args.row_stride = UInt64(width)
+        args.vocabulary_start = UInt64(part * width)
+        args.logit_scale = Float(rows.logitScale)
+        return args
+    }
 }

@@ -7,7 +7,7 @@ typedef struct gather_context {
     const char *table;
     char *y;
     const int32_t *ids;
-    uint64_t rows, width, table_rows, block_rows;
+    uint64_t rows, width, table_rows, first_row, total_rows, block_rows;
     bool bf16;
 } gather_context;
 
@@ -17,10 +17,13 @@ static void gather_rows(void *context, uint64_t index, uint32_t thread) {
     uint64_t end = forja__min(c->rows, (index + 1) * c->block_rows);
     uint64_t row_bytes = c->width * (c->bf16 ? 2 : 4);
     for (uint64_t n = index * c->block_rows; n < end; n++) {
-        int32_t id = c->ids[n];
+        uint64_t id = (uint64_t)c->ids[n]; // a negative id is past any table
+        uint64_t row = id - c->first_row;  // as is one before the first row
         char *y = c->y + n * row_bytes;
-        if (id >= 0 && (uint64_t)id < c->table_rows)
-            memcpy(y, c->table + (uint64_t)id * row_bytes, row_bytes);
+        if (row < c->table_rows)
+            memcpy(y, c->table + row * row_bytes, row_bytes);
+        else if (id < c->total_rows)
+            memset(y, 0, row_bytes);
         else if (c->bf16)
             for (uint64_t i = 0; i < c->width; i++)
                 ((forja__bf16 *)(void *)y)[i] = 0x7fc0;
@@ -38,6 +41,8 @@ forja_status forja__cpu_embedding_forward(forja_queue *queue, const forja_embedd
         .rows = args->rows,
         .width = args->width,
         .table_rows = args->table_rows,
+        .first_row = args->first_row,
+        .total_rows = args->total_rows,
         .block_rows = forja__block_rows(args->width),
         .bf16 = args->dtype == FORJA_DTYPE_BF16,
     };
@@ -54,7 +59,7 @@ typedef struct scatter_context {
     const void *dy;
     const int32_t *ids;
     float *d_table;
-    uint64_t rows, width, table_rows;
+    uint64_t rows, width, table_rows, first_row;
 } scatter_context;
 
 static void clear_table(void *context, uint64_t index, uint32_t thread) {
@@ -96,10 +101,11 @@ FORJA__INLINE void scatter_body(const void *context, uint64_t index, bool bf16) 
         uint32_t mask = share_mask(c->ids + first, left, (uint32_t)index);
         for (; mask != 0; mask &= mask - 1) {
             uint64_t n = first + (uint32_t)__builtin_ctz(mask);
-            int32_t id = c->ids[n];
-            if (id < 0 || (uint64_t)id >= c->table_rows)
+            // A negative id is past any table, as is one before the first row.
+            uint64_t id = (uint64_t)c->ids[n] - c->first_row;
+            if (id >= c->table_rows)
                 continue;
-            float *row = c->d_table + (uint64_t)id * c->width;
+            float *row = c->d_table + id * c->width;
             FORJA__FOR_VECTORS(i, 0, c->width, {
                 forja__f32x16 sum, dy;
                 forja__load_16(&sum, row, i, count, false);
@@ -121,6 +127,7 @@ forja_status forja__cpu_embedding_backward(forja_queue *queue,
         .rows = args->rows,
         .width = args->width,
         .table_rows = args->table_rows,
+        .first_row = args->first_row,
     };
     if (!args->accumulate)
         forja__pool_run(queue->device->pool,

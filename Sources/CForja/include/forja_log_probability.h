@@ -28,12 +28,40 @@ typedef struct forja_log_probability_args {
     forja_span gradient;        /// [R] f32, optional.
     uint64_t rows, vocabulary, row_stride;
     float logit_scale;
+    /// Of a vocabulary shared by several ranks the logits are those of the labels vocabulary_start ..<
+    /// vocabulary_start + vocabulary, and `label_logit`, [R] f32, is present instead of `log_probability` and `gradient`:
+    ///
+    ///     label_logit[r] = s · logits[r, label[r] − vocabulary_start]     (0 where the label is none of these)
+    ///
+    /// It, `lse` (then required) and `entropy` are what forja_log_probability_combine takes.
+    uint64_t vocabulary_start;
+    forja_span label_logit;
 } forja_log_probability_args;
 
 forja_status forja_log_probability(forja_queue *queue, const forja_log_probability_args *args);
 
+/// Joins what the parts of a shared vocabulary gave, parts added in ascending order:
+///
+///     lse[r] = log Σ_p exp(lse_p[r])
+///     log_probability[r] = Σ_p label_logit_p[r] − lse[r]      (0 where label < 0, NaN where label ≥ vocabulary)
+///     entropy[r] = lse[r] − Σ_p exp(lse_p[r] − lse[r]) · (lse_p[r] − entropy_p[r])
+///
+/// forja_log_probability_backward with that lse gives each part's share of the gradient.
+typedef struct forja_log_probability_combine_args {
+    forja_span parts; /// [P, K, R] f32: of each part its lse, label_logit and, where `entropy` is present, entropy; K is 2 or 3.
+    forja_span labels;          /// [R] i32.
+    forja_span log_probability; /// [R] f32.
+    forja_span lse;             /// [R] f32, optional.
+    forja_span entropy;         /// [R] f32, optional.
+    uint64_t rows, part_count;
+    uint64_t vocabulary; /// of all parts.
+} forja_log_probability_combine_args;
+forja_status forja_log_probability_combine(forja_queue *queue,
+                                           const forja_log_probability_combine_args *args);
+
 /// The gradient alone, for losses whose weights depend on the log-probabilities: logits (computed
-/// again) become dLogits in place, from `lse` and `gradient`, both required; the other outputs are ignored.
+/// again) become dLogits in place, from `lse` and `gradient`, both required; the other outputs are ignored. With a shared
+/// vocabulary `lse` is that of the whole: a label that is none of this part's leaves −s · gradient · p everywhere.
 forja_status forja_log_probability_backward(forja_queue *queue,
                                             const forja_log_probability_args *args);
 

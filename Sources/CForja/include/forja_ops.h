@@ -10,21 +10,26 @@ extern "C" {
 #endif
 
 /// y[n, :] = table[ids[n], :]. Also gathers rows of any matrix. Ids outside [0, table_rows) give NaN rows.
+///
+/// Of a table shared by several ranks a call sees the rows first_row ..< first_row + table_rows: ids of the others give
+/// rows of zeros, so that the sum of all ranks' y is that of the whole table; ids outside [0, total_rows) give NaN rows.
 typedef struct forja_embedding_args {
     forja_dtype dtype;
     forja_span table; /// [table_rows, width]
     forja_span ids;   /// [N] i32
     forja_span y;     /// [N, width]
     uint64_t rows, width, table_rows;
+    uint64_t first_row, total_rows; /// of the whole table; 0 and 0 when `table` is all of it.
 } forja_embedding_args;
 forja_status forja_embedding_forward(forja_queue *queue, const forja_embedding_args *args);
 
-/// d_table[v, :] (+)= Σ over n with ids[n] = v of dy[n, :], n ascending. Ids out of range add nothing.
+/// d_table[v, :] (+)= Σ over n with ids[n] = first_row + v of dy[n, :], n ascending. Other ids add nothing.
 typedef struct forja_embedding_backward_args {
     forja_dtype dtype;  /// of dy
     forja_span dy, ids; /// [N, width], [N] i32
     forja_span d_table; /// [table_rows, width] f32
     uint64_t rows, width, table_rows;
+    uint64_t first_row; /// of the whole table, as above.
     bool accumulate;
 } forja_embedding_backward_args;
 forja_status forja_embedding_backward(forja_queue *queue,

@@ -11,7 +11,8 @@ forja_status forja__opencl_embedding_forward(forja_queue *queue, const forja_emb
     return FORJA__LAUNCH(queue, launch.kernel, name, 1, launch.range.global, launch.range.local,
                          FORJA__ARG_SPAN(args->table), FORJA__ARG_SPAN(args->ids),
                          FORJA__ARG_SPAN(args->y), FORJA__ARG(args->rows), FORJA__ARG(args->width),
-                         FORJA__ARG(args->table_rows), FORJA__ARG(launch.group_rows));
+                         FORJA__ARG(args->table_rows), FORJA__ARG(args->first_row),
+                         FORJA__ARG(args->total_rows), FORJA__ARG(launch.group_rows));
 }
 
 static forja_status clear_table(forja_queue *queue, const forja_embedding_backward_args *args) {
@@ -43,5 +44,6 @@ forja_status forja__opencl_embedding_backward(forja_queue *queue,
     return FORJA__LAUNCH(queue, kernel, name, 1, range.global, range.local,
                          FORJA__ARG_SPAN(args->dy), FORJA__ARG_SPAN(args->ids),
                          FORJA__ARG_SPAN(args->d_table), FORJA__ARG(args->rows),
-                         FORJA__ARG(args->width), FORJA__ARG(args->table_rows));
+                         FORJA__ARG(args->width), FORJA__ARG(args->table_rows),
+                         FORJA__ARG(args->first_row));
 }

@@ -23,6 +23,7 @@ forja_status forja__opencl_log_probability(forja_queue *queue,
                          FORJA__ARG_SPAN(args->entropy), FORJA__ARG_SPAN(args->gradient),
                          FORJA__ARG(args->rows), FORJA__ARG(args->vocabulary),
                          FORJA__ARG(args->row_stride), FORJA__ARG(args->logit_scale),
+                         FORJA__ARG(args->vocabulary_start), FORJA__ARG_SPAN(args->label_logit),
                          FORJA__ARG(launch.group_rows));
 }
 
@@ -37,5 +38,23 @@ forja_status forja__opencl_log_probability_backward(forja_queue *queue,
         queue, launch.kernel, name, 1, launch.range.global, launch.range.local,
         FORJA__ARG_SPAN(args->logits), FORJA__ARG_SPAN(args->labels), FORJA__ARG_SPAN(args->lse),
         FORJA__ARG_SPAN(args->gradient), FORJA__ARG(args->rows), FORJA__ARG(args->vocabulary),
-        FORJA__ARG(args->row_stride), FORJA__ARG(args->logit_scale), FORJA__ARG(launch.group_rows));
+        FORJA__ARG(args->row_stride), FORJA__ARG(args->logit_scale),
+        FORJA__ARG(args->vocabulary_start), FORJA__ARG(launch.group_rows));
+}
+
+forja_status forja__opencl_log_probability_combine(forja_queue *queue,
+                                                   const forja_log_probability_combine_args *args) {
+    static const char name[] = "forja_log_probability_combine";
+    const uint64_t unaligned = 1; // elements are loaded one by one
+    forja__rows rows = forja__rows_choose(queue->device, FORJA_DTYPE_F32, args->rows, unaligned);
+    cl_kernel kernel;
+    FORJA__TRY(
+        forja__rows_kernel(&kernel, queue->device, FORJA__SOURCE_LOG_PROBABILITY, rows, "", name));
+    forja__rows_range range =
+        forja__rows_groups(rows, forja__ceil_groups(args->rows, forja__rows_block(rows)));
+    return FORJA__LAUNCH(queue, kernel, name, 1, range.global, range.local,
+                         FORJA__ARG_SPAN(args->parts), FORJA__ARG_SPAN(args->labels),
+                         FORJA__ARG_SPAN(args->log_probability), FORJA__ARG_SPAN(args->lse),
+                         FORJA__ARG_SPAN(args->entropy), FORJA__ARG(args->rows),
+                         FORJA__ARG(args->part_count), FORJA__ARG(args->vocabulary));
 }

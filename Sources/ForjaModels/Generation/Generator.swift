@@ -10,6 +10,9 @@ import ForjaRuntime
 /// When a sequence reaches the model's positions, its last half is read in again as a new prompt, so generation goes on
 /// past the context with the recent text in view. The other sequences keep their caches: what a sequence sees, and so
 /// its text, does not depend on those beside it.
+///
+/// Every rank of a tensor group generates at once, with the same arguments: each holds its heads' caches, all get the
+/// same logits and draw the same tokens.
 public final class Generator {
     private let model: LlamaModel
     private let queue: Queue
@@ -51,13 +54,16 @@ public final class Generator {
         tokens = Variable(name: "tokens", shape: [sequences], dtype: .int32)
         position = Variable(name: "position", shape: [sequences], dtype: .int32)
         logits = Variable(
-            name: "logits", shape: [sequences, c.vocabularySize], dtype: .float32)
+            name: "logits",
+            shape: [
+                model.sharding.group.rankCount * sequences, model.sharding.vocabulary.shape.rows,
+            ], dtype: .float32)
 
         let cache = { (name: String, capacity: Int) in
             (0..<c.layers).map {
                 Variable(
                     name: "\(name) cache \($0)",
-                    shape: [sequences, capacity, c.keyValueHeads * c.headWidth],
+                    shape: [sequences, capacity, model.sharding.keyValueHeads * c.headWidth],
                     dtype: model.computeType)
             }
         }
@@ -79,10 +85,11 @@ public final class Generator {
                 keys: keys.map(decodeGraph.tensor), values: values.map(decodeGraph.tensor),
                 position: decodeGraph.tensor(position), positions: decodeGraph.tensor(position)))
         try decodeGraph.logits(
-            hidden: hidden, weight: decodeGraph.tensor(model.head.compute), into: logits)
+            hidden: hidden, weight: decodeGraph.tensor(model.head.compute), into: logits,
+            over: model.sharding.group)
 
         scheduler = Scheduler(
-            queue: queue,
+            queue: queue, communication: try model.sharding.lane(on: queue.device),
             memoryFix: "generate fewer or shorter texts, or use a device with more memory")
         prefill = try scheduler.add(prefillGraph)
         decode = try scheduler.add(decodeGraph)
@@ -119,7 +126,7 @@ public final class Generator {
         var hostLogits = [Float](repeating: 0, count: vocabulary * sequences)
 
         var isFirst = true
-        generation: while rows.contains(where: { !$0.isDone }) {
+        while rows.contains(where: { !$0.isDone }) {
             try fillCaches(&rows) { isFirst || $0.cached >= capacity && !$0.isDone }
             isFirst = false
             try tokens.write(rows.map { $0.text.last! }, on: queue)
@@ -129,7 +136,9 @@ public final class Generator {
             try hostLogits.withUnsafeMutableBufferPointer { buffer throws(ForjaError) in
                 try logits.readBytes(into: UnsafeMutableRawBufferPointer(buffer), on: queue)
             }
-            for sequence in rows.indices where !rows[sequence].isDone {
+            hostLogits = joinedVocabulary(hostLogits)
+            var isStopped = false
+            for sequence in rows.indices where !isStopped && !rows[sequence].isDone {
                 let id = hostLogits.withUnsafeBufferPointer {
                     sampler.draw(
                         from: UnsafeBufferPointer(
@@ -140,10 +149,25 @@ public final class Generator {
                 rows[sequence].text.append(id)
                 rows[sequence].isDone =
                     stopIDs.contains(id) || rows[sequence].newIDs.count >= maxNewTokens
-                if !onToken(sequence, id) { break generation }
+                isStopped = !onToken(sequence, id)
             }
+            // Ranks stop together, whichever was told to.
+            if try model.sharding.group.gather(isStopped).contains(true) { break }
         }
         return rows.map { Array($0.newIDs) }
+    }
+
+    /// `[sequences, V]` from the ranks' parts, `[P, sequences, V/P]`.
+    private func joinedVocabulary(_ parts: [Float]) -> [Float] {
+        let ranks = model.sharding.group.rankCount
+        guard ranks > 1 else { return parts }
+        let width = model.sharding.vocabulary.shape.rows
+        return (0..<sequences).flatMap { sequence in
+            (0..<ranks).flatMap { rank in
+                let first = (rank * sequences + sequence) * width
+                return parts[first..<first + width]
+            }
+        }
     }
 
     /// One sequence while it is generated.

@@ -1,6 +1,7 @@
 import ForjaCore
 import ForjaFormats
 import ForjaNN
+import ForjaParallel
 import ForjaRuntime
 
 /// How Hugging Face's tensors lie in the model's parameters: a fused projection is several of them, one under another.
@@ -12,7 +13,10 @@ package struct LlamaCheckpointMap {
         package let parameter: Parameter
         /// First element within the parameter.
         package let offset: Int
-        package let shape: Shape
+        /// Which part of the tensor a rank of a tensor group holds.
+        package let slice: ParameterSlice
+        /// Of the checkpoint's tensor.
+        package var shape: Shape { slice.whole }
     }
 
     package let pieces: [Piece]
@@ -22,31 +26,28 @@ package struct LlamaCheckpointMap {
     package init(_ model: LlamaModel) {
         let c = model.configuration
         var pieces: [Piece] = []
-        func add(_ name: String, _ parameter: Parameter, rows: Range<Int>? = nil) {
-            let width = parameter.shape.width
-            let isMatrix = parameter.shape.dimensionCount == 2
-            pieces.append(
-                Piece(
-                    name: name, parameter: parameter, offset: (rows?.lowerBound ?? 0) * width,
-                    shape: isMatrix ? [rows?.count ?? parameter.shape[0], width] : [width]))
+        /// Elements of each parameter that pieces before took.
+        var taken: [String: Int] = [:]
+        func add(_ name: String, _ parameter: Parameter, rows: Int? = nil) {
+            let whole = model.slice(of: parameter)
+            let slice = rows.map { whole.section([$0, whole.whole.width]) } ?? whole
+            let offset = taken[parameter.name, default: 0]
+            pieces.append(Piece(name: name, parameter: parameter, offset: offset, slice: slice))
+            taken[parameter.name] = offset + slice.shape.elementCount
         }
         add("model.embed_tokens.weight", model.embedding)
         for (index, layer) in model.layers.enumerated() {
             let prefix = "model.layers.\(index)"
             let query = c.heads * c.headWidth
-            let key = query + c.keyValueHeads * c.headWidth
+            let keyValue = c.keyValueHeads * c.headWidth
             add("\(prefix).input_layernorm.weight", layer.attentionNorm)
-            add("\(prefix).self_attn.q_proj.weight", layer.attentionFused, rows: 0..<query)
-            add("\(prefix).self_attn.k_proj.weight", layer.attentionFused, rows: query..<key)
-            add(
-                "\(prefix).self_attn.v_proj.weight", layer.attentionFused,
-                rows: key..<c.fusedWidth)
+            add("\(prefix).self_attn.q_proj.weight", layer.attentionFused, rows: query)
+            add("\(prefix).self_attn.k_proj.weight", layer.attentionFused, rows: keyValue)
+            add("\(prefix).self_attn.v_proj.weight", layer.attentionFused, rows: keyValue)
             add("\(prefix).self_attn.o_proj.weight", layer.attentionOutput)
             add("\(prefix).post_attention_layernorm.weight", layer.feedForwardNorm)
-            add("\(prefix).mlp.gate_proj.weight", layer.gateUp, rows: 0..<c.feedForwardWidth)
-            add(
-                "\(prefix).mlp.up_proj.weight", layer.gateUp,
-                rows: c.feedForwardWidth..<(2 * c.feedForwardWidth))
+            add("\(prefix).mlp.gate_proj.weight", layer.gateUp, rows: c.feedForwardWidth)
+            add("\(prefix).mlp.up_proj.weight", layer.gateUp, rows: c.feedForwardWidth)
             add("\(prefix).mlp.down_proj.weight", layer.down)
         }
         add("model.norm.weight", model.finalNorm)
@@ -92,7 +93,8 @@ package struct LlamaCheckpointMap {
 }
 
 extension LlamaModel {
-    /// Fills the parameters from a directory of safetensors in Hugging Face layout.
+    /// Fills the parameters from a directory of safetensors in Hugging Face layout; a rank of a tensor group reads its
+    /// part.
     ///
     /// - Throws: `.damagedFile` naming file and tensor when something is missing, foreign or of another shape.
     public func load(from directory: SafetensorsDirectory, on queue: Queue) throws(ForjaError) {
@@ -102,20 +104,29 @@ extension LlamaModel {
         for piece in map.pieces {
             let dtype = try directory.tensor(named: piece.name).dtype
             try directory.withUnsafeBytes(of: piece.name) { bytes throws(ForjaError) in
-                let values = widened(bytes, dtype: dtype)
+                let size = dtype.byteCount
+                let values = piece.slice.segments.flatMap {
+                    let (first, end) = ($0.whole.lowerBound * size, $0.whole.upperBound * size)
+                    return widened(
+                        UnsafeRawBufferPointer(rebasing: bytes[first..<end]), dtype: dtype)
+                }
                 try write(values, to: piece.parameter, at: piece.offset, on: queue)
             }
         }
     }
 
-    /// Writes the float32 masters as `model.safetensors` in Hugging Face layout.
+    /// Writes the float32 masters as `model.safetensors` in Hugging Face layout, whole: every rank of a tensor group
+    /// calls it, and the first one writes.
     ///
-    /// - Returns: SHA-256 of each tensor's bytes.
+    /// - Returns: SHA-256 of each tensor's bytes; none on the other ranks.
     @discardableResult
     public func save(
         to path: String, on queue: Queue
     ) throws(ForjaError) -> [String: SHA256Digest] {
         let map = LlamaCheckpointMap(self)
+        guard sharding.group.rankCount == 1 else {
+            return try saveJoined(map, to: path, on: queue)
+        }
         let byName = Dictionary(uniqueKeysWithValues: map.pieces.map { ($0.name, $0) })
         return try SafetensorsWriter.write(
             map.pieces.map {
@@ -125,6 +136,32 @@ extension LlamaModel {
             let piece = byName[tensor.name]!
             try piece.parameter.master.forEachChunk(
                 from: piece.offset, count: piece.shape.elementCount, on: queue, emit)
+        }
+    }
+
+    /// Joins the ranks' slices, one tensor at a time.
+    private func saveJoined(
+        _ map: LlamaCheckpointMap, to path: String, on queue: Queue
+    ) throws(ForjaError) -> [String: SHA256Digest] {
+        func joined(_ piece: LlamaCheckpointMap.Piece) throws(ForjaError) -> [Float] {
+            try sharding.joined(
+                piece.slice,
+                piece.parameter.master.read(
+                    Float.self, count: piece.slice.shape.elementCount, at: piece.offset, on: queue))
+        }
+        let byName = Dictionary(uniqueKeysWithValues: map.pieces.map { ($0.name, $0) })
+        let tensors = map.pieces.map {
+            SafetensorsTensor(name: $0.name, dtype: .float32, shape: $0.shape)
+        }
+        guard sharding.group.rank == 0 else {
+            for tensor in SafetensorsWriter.order(tensors) { _ = try joined(byName[tensor.name]!) }
+            return [:]
+        }
+        return try SafetensorsWriter.write(tensors, to: path) { tensor, emit throws(ForjaError) in
+            let values = try joined(byName[tensor.name]!)
+            try values.withUnsafeBufferPointer { pointer throws(ForjaError) in
+                try emit(UnsafeRawBufferPointer(pointer))
+            }
         }
     }
 

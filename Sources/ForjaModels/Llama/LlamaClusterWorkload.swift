@@ -63,19 +63,7 @@ extension LlamaConfiguration {
 
     /// The configuration whose tensors are those that one tensor-parallel rank holds.
     private func rankSlice(tensor: Int) throws(ForjaError) -> LlamaConfiguration {
-        let split = [
-            ("heads", heads), ("key-value heads", keyValueHeads),
-            ("feed-forward columns", feedForwardWidth), ("vocabulary rows", vocabularySize),
-        ]
-        if let (name, count) = split.first(where: { $0.1 % max(tensor, 1) != 0 || tensor < 1 }) {
-            let valid = (1...keyValueHeads).filter { degree in
-                split.allSatisfy { $0.1 % degree == 0 }
-            }
-            throw ForjaError(
-                .invalidInput, "parallel.tensor is \(tensor) but the model has \(count) \(name)",
-                fix: "set parallel.tensor to "
-                    + valid.map(String.init).joined(separator: ", "))
-        }
+        try LlamaSharding.check(self, degree: tensor)
         var slice = self
         slice.heads /= tensor
         slice.keyValueHeads /= tensor

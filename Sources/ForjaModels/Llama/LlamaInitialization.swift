@@ -12,20 +12,22 @@ extension LlamaModel {
     /// Fills every parameter from a seed: norms with 1, matrices with N(0, σ²), σ the configuration's initial range;
     /// the two projections that write into the residual stream with σ / √(2L) (Radford and others, 2019, §2.3).
     ///
-    /// A number depends on seed, parameter and place alone, not on the order or number of threads.
+    /// A number depends on seed, parameter and place in the whole parameter alone, not on the order or number of threads
+    /// or ranks: each rank of a tensor group gets its slice of what one device would have.
     public func initialize(seed: UInt64, on queue: Queue) throws(ForjaError) {
         let sigma = configuration.initializerRange
         let residualSigma = sigma / Float(2 * configuration.layers).squareRoot()
         for (index, parameter) in parameters.enumerated() {
             let writesResidual =
                 parameter.name.hasSuffix("attention_output") || parameter.name.hasSuffix("down")
+            let random = CounterRandom(seed: seed, purpose: .weights, stream: UInt32(index))
             let values =
                 parameter.isMatrix
-                ? normalValues(
-                    count: parameter.shape.elementCount,
-                    standardDeviation: writesResidual ? residualSigma : sigma,
-                    random: CounterRandom(seed: seed, purpose: .weights, stream: UInt32(index)))
-                : [Float](repeating: 1, count: parameter.shape.elementCount)
+                ? slice(of: parameter).segments.flatMap {
+                    normalValues(
+                        at: $0.whole, standardDeviation: writesResidual ? residualSigma : sigma,
+                        random: random)
+                } : [Float](repeating: 1, count: parameter.shape.elementCount)
             try write(values, to: parameter, on: queue)
         }
     }
@@ -46,17 +48,22 @@ extension LlamaModel {
 }
 
 /// Normal numbers by the Box-Muller transform, two from each counter value.
-func normalValues(count: Int, standardDeviation: Float, random: CounterRandom) -> [Float] {
-    [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
-        for pair in 0..<((count + 1) / 2) {
+///
+/// - Parameter places: Which of the sequence's numbers.
+func normalValues(
+    at places: Range<Int>, standardDeviation: Float, random: CounterRandom
+) -> [Float] {
+    [Float](unsafeUninitializedCapacity: places.count) { buffer, initialized in
+        for pair in places.lowerBound / 2..<(places.upperBound + 1) / 2 {
             let words = random.words(at: UInt64(pair))
             // (0, 1]: the logarithm never sees zero.
             let u = (Double(words.x) + 1) * 0x1p-32
             let angle = 2 * Double.pi * Double(words.y) * 0x1p-32
             let radius = (-2 * log(u)).squareRoot() * Double(standardDeviation)
-            buffer[2 * pair] = Float(radius * cos(angle))
-            if 2 * pair + 1 < count { buffer[2 * pair + 1] = Float(radius * sin(angle)) }
+            let first = 2 * pair - places.lowerBound
+            if first >= 0 { buffer[first] = Float(radius * cos(angle)) }
+            if first + 1 < places.count { buffer[first + 1] = Float(radius * sin(angle)) }
         }
-        initialized = count
+        initialized = places.count
     }
 }

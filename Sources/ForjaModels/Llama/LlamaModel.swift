@@ -1,12 +1,13 @@
 import ForjaCore
 import ForjaNN
+import ForjaParallel
 import ForjaRuntime
 
 /// A Llama-3.1-style decoder: pre-norm blocks of grouped-query attention with rotary positions and a gated
 /// feed-forward, no biases. Grattafiori and others, 2024, arXiv:2407.21783.
 ///
 /// Queries, keys and values are one projection, gate and up another: two products where Hugging Face has five. The
-/// checkpoint map splits them.
+/// checkpoint map splits them. A rank of a tensor group holds a part of each matrix; shapes below are the whole's.
 public final class LlamaModel: Sendable {
     /// One decoder block's parameters.
     public struct Layer: Sendable {
@@ -28,7 +29,11 @@ public final class LlamaModel: Sendable {
         }
     }
 
+    /// Of the whole model.
     public let configuration: LlamaConfiguration
+    public let sharding: LlamaSharding
+    /// By parameter name.
+    let slices: [String: ParameterSlice]
     /// Type of weights' copies and activations: float32 or bfloat16.
     public let computeType: DType
     /// `[V, C]`
@@ -49,32 +54,39 @@ public final class LlamaModel: Sendable {
     /// - Parameters:
     ///   - positions: Longest sequence this model will see.
     ///   - isTrained: Without training, bfloat16 weights have no float32 master.
+    ///   - sharding: How a tensor group shares this configuration; one device without it.
     public init(
         _ configuration: LlamaConfiguration, computeType: DType, positions: Int,
-        isTrained: Bool = true
+        isTrained: Bool = true, sharding: LlamaSharding? = nil
     ) {
+        let sharding = sharding ?? LlamaSharding(single: configuration)
         self.configuration = configuration
+        self.sharding = sharding
         self.computeType = computeType
         self.positions = positions
         let c = configuration
-        func parameter(_ name: String, _ shape: Shape) -> Parameter {
-            Parameter(name: name, shape: shape, computeType: computeType, isTrained: isTrained)
+        var slices: [String: ParameterSlice] = [:]
+        func parameter(_ name: String, _ slice: ParameterSlice) -> Parameter {
+            slices[name] = slice
+            return Parameter(
+                name: name, shape: slice.shape, computeType: computeType, isTrained: isTrained)
         }
-        embedding = parameter("embedding", [c.vocabularySize, c.width])
+        embedding = parameter("embedding", sharding.vocabulary)
         layers = (0..<c.layers).map { index in
             let prefix = "layers.\(index)"
             return Layer(
-                attentionNorm: parameter("\(prefix).attention_norm", [c.width]),
+                attentionNorm: parameter("\(prefix).attention_norm", sharding.norm),
                 attentionFused: parameter(
-                    "\(prefix).attention_fused", [c.fusedWidth, c.width]),
+                    "\(prefix).attention_fused", sharding.attentionFused),
                 attentionOutput: parameter(
-                    "\(prefix).attention_output", [c.width, c.heads * c.headWidth]),
-                feedForwardNorm: parameter("\(prefix).feed_forward_norm", [c.width]),
-                gateUp: parameter("\(prefix).gate_up", [2 * c.feedForwardWidth, c.width]),
-                down: parameter("\(prefix).down", [c.width, c.feedForwardWidth]))
+                    "\(prefix).attention_output", sharding.attentionOutput),
+                feedForwardNorm: parameter("\(prefix).feed_forward_norm", sharding.norm),
+                gateUp: parameter("\(prefix).gate_up", sharding.gateUp),
+                down: parameter("\(prefix).down", sharding.down))
         }
-        finalNorm = parameter("final_norm", [c.width])
-        head = c.tiesEmbeddings ? embedding : parameter("head", [c.vocabularySize, c.width])
+        finalNorm = parameter("final_norm", sharding.norm)
+        head = c.tiesEmbeddings ? embedding : parameter("head", sharding.vocabulary)
+        self.slices = slices
         cosine = Variable(
             name: "rope.cosine", shape: [positions, c.headWidth / 2], dtype: .float32)
         sine = Variable(name: "rope.sine", shape: [positions, c.headWidth / 2], dtype: .float32)
@@ -122,53 +134,63 @@ public final class LlamaModel: Sendable {
         let length = tokens.elementCount / batch
         let cosine = graph.tensor(cosine)
         let sine = graph.tensor(sine)
-        var x = try graph.embedding(ids: tokens, table: graph.tensor(embedding.compute))
+        let (heads, keyValueHeads) = (sharding.heads, sharding.keyValueHeads)
+        let rows = sharding.rows(tokens.elementCount)
+        var x = graph.sumRows(
+            try graph.embedding(
+                ids: tokens, table: graph.tensor(embedding.compute), over: sharding.group),
+            over: rows)
         for (index, layer) in layers.enumerated() {
             x = try graph.block("layer \(index)") { () throws(ForjaError) -> Tensor in
                 let normed = try graph.rmsNorm(
                     x, weight: graph.tensor(layer.attentionNorm.compute), epsilon: c.normEpsilon)
                 let fused = try graph.linear(
-                    normed, weight: graph.tensor(layer.attentionFused.compute),
+                    graph.gatherRows(normed, over: rows),
+                    weight: graph.tensor(layer.attentionFused.compute),
                     name: "attention_fused")
                 let mixed: Tensor
                 switch source {
                 case .sequences(let sequenceLength, let documentStart):
                     try graph.rope(
                         inPlace: fused, cosine: cosine, sine: sine,
-                        sequenceLength: sequenceLength, heads: c.heads + c.keyValueHeads,
+                        sequenceLength: sequenceLength, heads: heads + keyValueHeads,
                         headWidth: c.headWidth)
                     mixed = try graph.attention(
                         fused: fused, batch: batch, sequenceLength: sequenceLength,
-                        heads: c.heads, keyValueHeads: c.keyValueHeads, headWidth: c.headWidth,
+                        heads: heads, keyValueHeads: keyValueHeads, headWidth: c.headWidth,
                         documentStart: documentStart)
                 case .cache(let keys, let values, let position, let positions):
                     try graph.rope(
                         inPlace: fused, cosine: cosine, sine: sine, positions: positions,
-                        sequenceLength: length, heads: c.heads + c.keyValueHeads,
+                        sequenceLength: length, heads: heads + keyValueHeads,
                         headWidth: c.headWidth)
                     mixed = try graph.cachedAttention(
                         fused: fused, keys: keys[index], values: values[index],
-                        position: position, batch: batch, newPositions: length, heads: c.heads,
-                        keyValueHeads: c.keyValueHeads, headWidth: c.headWidth)
+                        position: position, batch: batch, newPositions: length, heads: heads,
+                        keyValueHeads: keyValueHeads, headWidth: c.headWidth)
                 }
                 let attended = try graph.residualAdd(
                     x,
-                    branch: graph.linear(
-                        mixed, weight: graph.tensor(layer.attentionOutput.compute),
-                        name: "attention_output"))
+                    branch: graph.sumRows(
+                        graph.linear(
+                            mixed, weight: graph.tensor(layer.attentionOutput.compute),
+                            name: "attention_output"), over: rows))
                 let normedAgain = try graph.rmsNorm(
                     attended, weight: graph.tensor(layer.feedForwardNorm.compute),
                     epsilon: c.normEpsilon)
                 let gateUp = try graph.linear(
-                    normedAgain, weight: graph.tensor(layer.gateUp.compute), name: "gate_up")
+                    graph.gatherRows(normedAgain, over: rows),
+                    weight: graph.tensor(layer.gateUp.compute), name: "gate_up")
                 return try graph.residualAdd(
                     attended,
-                    branch: graph.linear(
-                        graph.swiGLU(gateUp), weight: graph.tensor(layer.down.compute),
-                        name: "down"))
+                    branch: graph.sumRows(
+                        graph.linear(
+                            graph.swiGLU(gateUp), weight: graph.tensor(layer.down.compute),
+                            name: "down"), over: rows))
             }
         }
-        return try graph.rmsNorm(
-            x, weight: graph.tensor(finalNorm.compute), epsilon: c.normEpsilon)
+        return graph.gatherRows(
+            try graph.rmsNorm(
+                x, weight: graph.tensor(finalNorm.compute), epsilon: c.normEpsilon), over: rows)
     }
 }

@@ -2,7 +2,8 @@ import ForjaCore
 import ForjaNN
 import ForjaRuntime
 
-/// Log-probability of each token of a text given those before it.
+/// Log-probability of each token of a text given those before it. Every rank of a tensor group calls it with the same
+/// text and gets the same result.
 public final class LlamaScorer {
     private let model: LlamaModel
     private let queue: Queue
@@ -33,10 +34,12 @@ public final class LlamaScorer {
             hidden: model.hidden(
                 in: graph, tokens: graph.tensor(tokens), batch: 1,
                 source: .sequences(length: count, documentStart: nil)),
-            weight: graph.tensor(model.head.compute), labels: graph.tensor(labels))
+            weight: graph.tensor(model.head.compute), labels: graph.tensor(labels),
+            over: model.sharding.group)
         graph.copy(logProbability, into: result)
         let scheduler = Scheduler(
-            queue: queue, memoryFix: "score a shorter text, or use a device with more memory")
+            queue: queue, communication: try model.sharding.lane(on: queue.device),
+            memoryFix: "score a shorter text, or use a device with more memory")
         let id = try scheduler.add(graph)
         try scheduler.prepare()
         try tokens.write(Array(ids.dropLast()), on: queue)

@@ -5,16 +5,24 @@ import ForjaCore
 // backward rules are ForjaNN's.
 
 extension StepGraph {
-    package func recordEmbeddingForward(table: Tensor, ids: Tensor, y: Tensor) {
+    /// - Parameters:
+    ///   - firstRow: Place of `table` in a table that ranks share.
+    ///   - totalRows: Rows of that one; 0 when `table` is all of it.
+    package func recordEmbeddingForward(
+        table: Tensor, ids: Tensor, y: Tensor, firstRow: Int = 0, totalRows: Int = 0
+    ) {
         record("embedding.forward", reads: [table, ids], writes: [y], forja_embedding_forward) {
             forja_embedding_args(
                 dtype: table.dtype.engine, table: $0[table], ids: $0[ids], y: $0[y],
                 rows: UInt64(ids.elementCount), width: UInt64(table.width),
-                table_rows: UInt64(table.rows))
+                table_rows: UInt64(table.rows), first_row: UInt64(firstRow),
+                total_rows: UInt64(totalRows))
         }
     }
 
-    package func recordEmbeddingBackward(dy: Tensor, ids: Tensor, into target: GradientTarget) {
+    package func recordEmbeddingBackward(
+        dy: Tensor, ids: Tensor, into target: GradientTarget, firstRow: Int = 0
+    ) {
         let table = target.tensor
         record(
             "embedding.backward", reads: [dy, ids, table], writes: [table],
@@ -24,7 +32,8 @@ extension StepGraph {
             forja_embedding_backward_args(
                 dtype: dy.dtype.engine, dy: $0[dy], ids: $0[ids], d_table: $0[table],
                 rows: UInt64(ids.elementCount), width: UInt64(table.width),
-                table_rows: UInt64(table.rows), accumulate: $0.accumulates(target.accumulation))
+                table_rows: UInt64(table.rows), first_row: UInt64(firstRow),
+                accumulate: $0.accumulates(target.accumulation))
         }
     }
 

@@ -237,12 +237,6 @@ public struct Recipe: Sendable {
                     + place("parallel.data"),
                 fix: "use one of \(valid.joined(separator: ", ")), or another batch")
         }
-        guard tensorParallel == 1 else {
-            throw ForjaError(
-                .unavailable,
-                "parallel.tensor is \(tensorParallel); this build trains data-parallel only"
-                    + place("parallel.tensor"), fix: "set parallel.tensor to 1")
-        }
     }
 
     private func missing(_ path: String, or alternative: String? = nil) -> ForjaError {

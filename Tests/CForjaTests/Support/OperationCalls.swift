@@ -106,7 +106,8 @@ extension OperationCall {
         let valid = forja_log_probability_args(
             dtype: FORJA_DTYPE_F32, logits: absentSpan, labels: absentSpan,
             log_probability: absentSpan, lse: absentSpan, entropy: absentSpan,
-            gradient: absentSpan, rows: 3, vocabulary: 5, row_stride: 5, logit_scale: 1)
+            gradient: absentSpan, rows: 3, vocabulary: 5, row_stride: 5, logit_scale: 1,
+            vocabulary_start: 0, label_logit: absentSpan)
         var fields = Fields<forja_log_probability_args>(
             required: [
                 ("logits", \.logits), ("labels", \.labels), ("log_probability", \.log_probability),
@@ -126,7 +127,20 @@ extension OperationCall {
         let backward = OperationCall(
             "forja_log_probability_backward", forja_log_probability_backward, valid: valid,
             fields: fields)
-        return [forward, backward]
+        let combine = OperationCall(
+            "forja_log_probability_combine", forja_log_probability_combine,
+            valid: forja_log_probability_combine_args(
+                parts: absentSpan, labels: absentSpan, log_probability: absentSpan,
+                lse: absentSpan, entropy: absentSpan, rows: 3, part_count: 2, vocabulary: 5),
+            fields: Fields(
+                required: [
+                    ("parts", \.parts), ("labels", \.labels),
+                    ("log_probability", \.log_probability),
+                ],
+                optional: [("lse", \.lse), ("entropy", \.entropy)],
+                sizes: [("rows", { $0.rows = $1 }), ("part_count", { $0.part_count = $1 })],
+                emptying: ["rows"], dtypes: []))
+        return [forward, backward, combine]
     }()
 
     private static let embeddings = [
@@ -134,7 +148,7 @@ extension OperationCall {
             "forja_embedding_forward", forja_embedding_forward,
             valid: forja_embedding_args(
                 dtype: FORJA_DTYPE_F32, table: absentSpan, ids: absentSpan, y: absentSpan, rows: 3,
-                width: 4, table_rows: 5),
+                width: 4, table_rows: 5, first_row: 0, total_rows: 0),
             fields: Fields(
                 required: [("table", \.table), ("ids", \.ids), ("y", \.y)],
                 sizes: [
@@ -146,7 +160,7 @@ extension OperationCall {
             "forja_embedding_backward", forja_embedding_backward,
             valid: forja_embedding_backward_args(
                 dtype: FORJA_DTYPE_F32, dy: absentSpan, ids: absentSpan, d_table: absentSpan,
-                rows: 3, width: 4, table_rows: 5, accumulate: true),
+                rows: 3, width: 4, table_rows: 5, first_row: 0, accumulate: true),
             fields: Fields(
                 required: [("dy", \.dy), ("ids", \.ids), ("d_table", \.d_table)],
                 sizes: [
