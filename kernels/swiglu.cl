@@ -6,10 +6,10 @@
 // Precision storage_t in memory, float32 between
 // Twin      cpu/swiglu.c
 
-// Where e^-x would pass 2^127, its reciprocal.
+// 0 where e^-x would pass 2^127.
 static inline float_v sigmoid_v(float_v x) {
-    x = x < -88.0f ? (float_v)(-88.0f) : x;
-    return 1.0f / (1.0f + exp_v(-x));
+    float_v kept = x < -88.0f ? (float_v)(-88.0f) : x;
+    return x < -88.0f ? (float_v)(0.0f) : 1.0f / (1.0f + exp_v(-kept));
 }
 
 ROW_KERNEL void forja_swiglu_forward(__global const storage_t *x, ulong x_offset,

@@ -30,7 +30,7 @@ struct ModelOptions: ParsableArguments {
         _ body: @escaping @Sendable (LlamaModel, Queue, MeshRank) throws(ForjaError) -> Result
     ) throws(ForjaError) -> Result {
         try LlamaSharding.check(directory.configuration, degree: tensorParallel)
-        let devices = try compute.open(rankCount: tensorParallel)
+        let devices = try compute.open(rankCount: tensorParallel, on: nil)
         let options = self
         return try RankLauncher.run(Mesh(data: 1, tensor: tensorParallel), timeoutSeconds: 600) {
             rank throws(ForjaError) in

@@ -7,12 +7,14 @@ typedef struct swiglu_context {
     uint64_t rows, width, block_rows;
 } swiglu_context;
 
-/// 1 / (1 + e^-x); where e^-x would pass 2^127, its reciprocal.
+/// 1 / (1 + e^-x); 0 where e^-x would pass 2^127.
 FORJA__INLINE void sigmoid_16(forja__f32x16 *x) {
+    const forja__i32x16 is_zero = *x < -88.0f;
     *x = -*x;
     forja__at_most_16(x, 88.0f);
     forja__exp_flush_16(x);
     *x = 1.0f / (1.0f + *x);
+    *x = (forja__f32x16)((forja__i32x16)*x & ~is_zero);
 }
 
 FORJA__INLINE void forward_body(const void *context, uint64_t index, bool bf16) {
