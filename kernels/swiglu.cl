@@ -6,10 +6,10 @@
 // Precision storage_t in memory, float32 between
 // Twin      cpu/swiglu.c
 
-// 0 where e^-x would pass 2^127.
+// 0 where e^-x would pass 2^127. Of a NaN anything: callers multiply by x.
 static inline float_v sigmoid_v(float_v x) {
-    float_v kept = x < -88.0f ? (float_v)(-88.0f) : x;
-    return x < -88.0f ? (float_v)(0.0f) : 1.0f / (1.0f + exp_v(-kept));
+    float_v y = 1.0f / (1.0f + exp_v(-fmax(x, (float_v)(-88.0f))));
+    return x < -88.0f ? (float_v)(0.0f) : y;
 }
 
 ROW_KERNEL void forja_swiglu_forward(__global const storage_t *x, ulong x_offset,
