@@ -22,7 +22,7 @@ FORJA__INLINE void multiply_add_body(const void *context, uint64_t index, uint32
             for (uint32_t lane = 0; lane < 16; lane++)
                 x[k][lane] = (float)((first + 16 * k + lane) % 1024);
         for (uint64_t step = 0; step < c->steps; step++)
-#pragma clang loop unroll(full)
+#pragma GCC unroll 16
             for (uint32_t k = 0; k < chains; k++)
                 x[k] = x[k] * factor + addend;
         for (uint32_t k = 0; k < chains; k++) {
