@@ -4,7 +4,7 @@
 # usage: oclgrind.sh [PASS]...
 # ref gpu cpu     a family's kernels, for races and bad addresses (the three by default, after `planted`)
 # planted         an addition with a race, with a bad address and with a value nobody set: each must be found
-# uninitialized   values that nobody set, in all families but the product of `cpu`; a quarter of an hour
+# uninitialized   values that nobody set, in all families but the product of `cpu`; slow, by hand
 # library         nothing: prints the path of Oclgrind's OpenCL library
 # xmx xmx8 amd_mfma amd_wmma amd_wmma12   kernels for matrix units, emulated; half an hour each
 source "$(dirname "$0")/common.sh"
