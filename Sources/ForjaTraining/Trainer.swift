@@ -241,7 +241,12 @@ public final class Trainer {
         let sorted = figures.sorted { $0.key < $1.key }
         for (name, value) in sorted { line.add(name, value) }
         try metrics?.append(line)
-        try tensorBoard?.write(step: step, scalars: sorted.map { ($0.key, Float($0.value)) })
+        try tensorBoard?.write(
+            step: step,
+            scalars: sorted.map {
+                // Apart from the same figures of steps.
+                ($0.key.hasPrefix("validation") ? $0.key : "validation_\($0.key)", Float($0.value))
+            })
     }
 
     private func sample() throws(ForjaError) {

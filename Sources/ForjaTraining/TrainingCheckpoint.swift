@@ -172,7 +172,8 @@ struct TrainingCheckpoint {
         try tokenizer.write(to: directory.path(of: "tokenizer.json"))
         try AtomicFile.write(
             tokenizer.configuration(
-                endOfText: ends.first.flatMap(tokenizer.token(of:)),
+                endOfText: (data.chat?.endOfText).flatMap { $0.isEmpty ? nil : $0 }
+                    ?? ends.first.flatMap(tokenizer.token(of:)),
                 maximumLength: model.configuration.contextLength,
                 chatTemplate: data.chat?.template),
             to: directory.path(of: "tokenizer_config.json"))

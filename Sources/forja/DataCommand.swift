@@ -64,6 +64,13 @@ struct DataInspectCommand: ParsableCommand {
 
     func run() throws {
         let recipe = try Recipe(contentsOf: recipe, overrides: set)
+        guard recipe.stage == .pretrain else {
+            throw ForjaError(
+                .invalidInput,
+                "data inspect shows text, and the recipe's stage is "
+                    + recipe.stage.rawValue,
+                fix: "give a recipe of stage pretrain")
+        }
         let data = try PretrainData(recipe: recipe, run: nil, observer: ConsoleObserver())
         let loader = try data.trainLoader(for: recipe)
         let length = recipe.sequenceLength

@@ -13,7 +13,10 @@ import Foundation
 public struct Recipe: Sendable {
     /// What is trained for: the values of `stage`.
     public enum Stage: String, Sendable, CaseIterable {
-        case pretrain
+        case pretrain, sft, dpo
+
+        /// Those whose data are chats.
+        public static let ofChats: [Stage] = [.sft, .dpo]
     }
 
     /// File as the user named it.
@@ -51,7 +54,8 @@ public struct Recipe: Sendable {
         self.file = file
         lines = reader.lines
         var values = reader.values
-        for key in RecipeSchema.keys where values[key.path] == nil {
+        let stage = Self.stage(in: values)
+        for key in RecipeSchema.keys where values[key.path] == nil && key.stages.contains(stage) {
             values[key.path] = key.defaultValue
         }
         self.values = values
@@ -83,7 +87,11 @@ public struct Recipe: Sendable {
         string("name")
             ?? URL(fileURLWithPath: file).deletingPathExtension().lastPathComponent
     }
-    public var stage: Stage { Stage(rawValue: string("stage")!)! }
+    public var stage: Stage { Self.stage(in: values) }
+    private static func stage(in values: [String: RecipeValue]) -> Stage {
+        guard case .string(let name) = values["stage"] else { return .pretrain }
+        return Stage(rawValue: name)!
+    }
     public var modelSource: String? { string("model.from") }
     public var tokenizerSource: String? { string("tokenizer.from") }
     /// What kind of tokenizer to train, when none is given.
@@ -99,7 +107,10 @@ public struct Recipe: Sendable {
     public var trainFiles: [String] { strings("data.train") ?? [] }
     public var validationFiles: [String]? { strings("data.validation") }
     public var validationFraction: Double { number("data.validation_fraction")! }
-    public var documentMask: Bool { boolean("data.document_mask")! }
+    /// Whether a sequence holds several documents or chats that do not see each other.
+    public var documentMask: Bool {
+        boolean("data.document_mask") ?? (string("data.packing") == "best_fit")
+    }
     public var maxSteps: Int { integer("training.max_steps")! }
     public var batchSize: Int { integer("training.batch_size_sequences")! }
     public var sequenceLength: Int { integer("training.sequence_length_tokens")! }
@@ -134,7 +145,8 @@ public struct Recipe: Sendable {
         StepShape(
             sequences: batchSize / (accumulation * dataParallel), sequenceLength: sequenceLength,
             accumulation: accumulation, documentMask: documentMask,
-            recompute: StepGraph.RecomputePolicy(rawValue: string("training.recompute")!)!)
+            recompute: StepGraph.RecomputePolicy(rawValue: string("training.recompute")!)!,
+            lossForm: stage == .dpo ? .twoPass : .onePass)
     }
 
     public var optimizer: AdamWSettings {
@@ -189,6 +201,15 @@ public struct Recipe: Sendable {
     // MARK: Checks across keys
 
     private func check() throws(ForjaError) {
+        if let key = RecipeSchema.keys.first(where: {
+            values[$0.path] != nil && !$0.stages.contains(stage)
+        }) {
+            throw ForjaError(
+                .invalidInput,
+                "\(key.path) is given, and stage \(stage.rawValue) does not read it\(place(key.path))",
+                fix: "remove it, or set stage: "
+                    + key.stages.map(\.rawValue).joined(separator: " or "))
+        }
         for path in [
             "data.train", "training.max_steps", "training.batch_size_sequences",
             "training.sequence_length_tokens", "schedule.learning_rate",
@@ -212,6 +233,17 @@ public struct Recipe: Sendable {
             if kind == "byte_bpe", trainedVocabularySize == nil {
                 throw missing("tokenizer.train.vocabulary_size")
             }
+            if Stage.ofChats.contains(stage), values["tokenizer.train.files"] == nil {
+                throw missing("tokenizer.train.files", or: "set tokenizer.from: chats are no text")
+            }
+        }
+        if stage == .dpo, !(batchSize / accumulation).isMultiple(of: 2) {
+            throw ForjaError(
+                .invalidInput,
+                "a microstep has \(batchSize / accumulation) sequences, and the two answers of a "
+                    + "pair are a sequence each" + place("training.batch_size_sequences"),
+                fix: "make training.batch_size_sequences over "
+                    + "training.gradient_accumulation_steps an even number")
         }
         guard batchSize % accumulation == 0 else {
             let valid = (1...batchSize).filter { batchSize % $0 == 0 }.map(String.init)
@@ -234,9 +266,11 @@ public struct Recipe: Sendable {
     }
 
     private func checkMesh() throws(ForjaError) {
+        // Pairs stay together.
+        let unit = stage == .dpo ? 2 : 1
         let rows = batchSize / accumulation
-        guard rows % dataParallel == 0 else {
-            let valid = (1...rows).filter { rows % $0 == 0 }.map(String.init)
+        guard rows % (unit * dataParallel) == 0 else {
+            let valid = (1...rows).filter { rows % (unit * $0) == 0 }.map(String.init)
             throw ForjaError(
                 .invalidInput,
                 "parallel.data is \(dataParallel) and does not divide the \(rows) sequences of a "

@@ -38,6 +38,10 @@ extension Recipe {
         switch stage {
         case .pretrain:
             try PretrainData(recipe: self, run: run, threads: threads, observer: observer)
+        case .sft:
+            try SupervisedData(recipe: self, run: run, observer: observer)
+        case .dpo:
+            try PreferenceData(recipe: self, run: run, observer: observer)
         }
     }
 }
