@@ -13,6 +13,7 @@ let package = Package(
             targets: [
                 "ForjaCore", "ForjaRuntime", "ForjaNN", "ForjaParallel", "ForjaFormats",
                 "ForjaData", "ForjaModels", "ForjaTraining", "ForjaObjectives", "ForjaVerifiers",
+                "ForjaRL",
             ]),
         // For Benchmarks/, a package of its own.
         .library(name: "CForja", targets: ["CForja"]),
@@ -63,10 +64,13 @@ let package = Package(
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: swiftSettings),
+        .target(
+            name: "ForjaRL", dependencies: ["ForjaTraining", "ForjaVerifiers"],
+            swiftSettings: swiftSettings),
         .executableTarget(
             name: "forja",
             dependencies: [
-                "ForjaTraining", "ForjaVerifiers",
+                "ForjaRL", "ForjaTraining", "ForjaVerifiers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
@@ -109,6 +113,9 @@ let package = Package(
         .testTarget(
             name: "ForjaTrainingTests",
             dependencies: ["ForjaTraining", "ForjaTestSupport", "CAllocationCount"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaRLTests", dependencies: ["ForjaRL", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
         // Drives the built binary; the dependency makes sure there is one.
         .testTarget(

@@ -2,6 +2,7 @@ import ArgumentParser
 import ForjaCore
 import ForjaFormats
 import ForjaParallel
+import ForjaRL
 import ForjaRuntime
 import ForjaTraining
 import Foundation
@@ -112,7 +113,7 @@ struct TrainCommand: ParsableCommand {
         if resume, let last = directory.checkpointSteps.last, last >= recipe.maxSteps {
             Console.note("\(directory.path) has all \(recipe.maxSteps) steps already")
             guard json else { return }
-            let data = try recipe.readData(run: nil, observer: ConsoleObserver())
+            let data = try recipe.readDataOfAnyStage(run: nil, observer: ConsoleObserver())
             let validation = try MetricsLog.lastValidation(directory: directory.path)
             try Console.json(
                 Outcome(
@@ -124,11 +125,12 @@ struct TrainCommand: ParsableCommand {
             return
         }
         let mesh = recipe.mesh
-        let devices = try compute.open(rankCount: mesh.rankCount, on: processes)
+        let (devices, samplers) = try compute.open(for: recipe, on: processes)
         let data = try Ranks.firstThenOthers(on: processes) { isFirst in
-            try recipe.readData(
+            try recipe.readDataOfAnyStage(
                 run: isFirst ? directory : nil,
-                observer: ConsoleObserver(everySteps: recipe.loggingEverySteps))
+                observer: ConsoleObserver(everySteps: recipe.loggingEverySteps)
+            ).sampling(on: samplers)
         }
         // Not earlier: the others wait while the first rank reads text for as long as that takes.
         processes?.setTimeout(seconds: recipe.rankTimeoutSeconds)
