@@ -13,6 +13,7 @@ let package = Package(
             targets: [
                 "ForjaCore", "ForjaRuntime", "ForjaNN", "ForjaParallel", "ForjaFormats",
                 "ForjaData", "ForjaModels", "ForjaTraining", "ForjaObjectives", "ForjaVerifiers",
+                "ForjaEvaluation",
             ]),
         // For Benchmarks/, a package of its own.
         .library(name: "CForja", targets: ["CForja"]),
@@ -60,10 +61,13 @@ let package = Package(
             name: "ForjaTraining",
             dependencies: ["ForjaModels", "ForjaData", .product(name: "Yams", package: "Yams")],
             swiftSettings: swiftSettings),
+        .target(
+            name: "ForjaEvaluation", dependencies: ["ForjaModels", "ForjaData", "ForjaVerifiers"],
+            swiftSettings: swiftSettings),
         .executableTarget(
             name: "forja",
             dependencies: [
-                "ForjaTraining", "ForjaVerifiers",
+                "ForjaTraining", "ForjaEvaluation", "ForjaVerifiers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
@@ -106,6 +110,9 @@ let package = Package(
         .testTarget(
             name: "ForjaTrainingTests",
             dependencies: ["ForjaTraining", "ForjaTestSupport", "CAllocationCount"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaEvaluationTests", dependencies: ["ForjaEvaluation", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
         // Drives the built binary; the dependency makes sure there is one.
         .testTarget(
