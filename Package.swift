@@ -13,7 +13,7 @@ let package = Package(
             targets: [
                 "ForjaCore", "ForjaRuntime", "ForjaNN", "ForjaParallel", "ForjaFormats",
                 "ForjaData", "ForjaModels", "ForjaTraining", "ForjaObjectives", "ForjaVerifiers",
-                "ForjaRL",
+                "ForjaRL", "ForjaEvaluation",
             ]),
         // For Benchmarks/, a package of its own.
         .library(name: "CForja", targets: ["CForja"]),
@@ -67,10 +67,13 @@ let package = Package(
         .target(
             name: "ForjaRL", dependencies: ["ForjaTraining", "ForjaVerifiers"],
             swiftSettings: swiftSettings),
+        .target(
+            name: "ForjaEvaluation", dependencies: ["ForjaModels", "ForjaData", "ForjaVerifiers"],
+            swiftSettings: swiftSettings),
         .executableTarget(
             name: "forja",
             dependencies: [
-                "ForjaRL", "ForjaTraining", "ForjaVerifiers",
+                "ForjaRL", "ForjaTraining", "ForjaEvaluation", "ForjaVerifiers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
@@ -116,6 +119,9 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ForjaRLTests", dependencies: ["ForjaRL", "ForjaTestSupport"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaEvaluationTests", dependencies: ["ForjaEvaluation", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
         // Drives the built binary; the dependency makes sure there is one.
         .testTarget(
