@@ -175,6 +175,9 @@ struct TrainCommand: ParsableCommand {
         rank: MeshRank, on device: Device, trace: Trace.Recorder?, peakFlopsPerSecond: Double?
     ) throws(ForjaError) -> Double? {
         let observer = ConsoleObserver(everySteps: recipe.loggingEverySteps)
+        if rank.mesh.rankCount > 1 {
+            try rank.progress.keepHeartbeat(in: directory.heartbeats())
+        }
         let trainer = try Trainer(
             recipe: recipe, data: data, run: directory, isResuming: isResuming,
             queue: try Queue(device: device), rank: rank, peakFlopsPerSecond: peakFlopsPerSecond,
