@@ -20,7 +20,7 @@ struct Forja: ParsableCommand {
         subcommands: [
             DevicesCommand.self, TrainCommand.self, PlanCommand.self, GenerateCommand.self,
             ScoreCommand.self, TokenizerCommand.self, DataCommand.self, BenchCommand.self,
-            TuneCommand.self, VerifyCommand.self, RehearseCommand.self,
+            ConvertCommand.self, TuneCommand.self, VerifyCommand.self, RehearseCommand.self,
         ])
 
     static func main() {
