@@ -58,7 +58,10 @@ let package = Package(
             swiftSettings: swiftSettings),
         .target(
             name: "ForjaTraining",
-            dependencies: ["ForjaModels", "ForjaData", .product(name: "Yams", package: "Yams")],
+            dependencies: [
+                "ForjaModels", "ForjaData", "ForjaObjectives",
+                .product(name: "Yams", package: "Yams"),
+            ],
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "forja",

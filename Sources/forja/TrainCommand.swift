@@ -71,13 +71,16 @@ struct TrainCommand: ParsableCommand {
         let runDirectory: String
         let step: Int
         let validationLoss: Double?
-        let unigramEntropy: Double
+        /// Of text; other data have none.
+        let unigramEntropy: Double?
+        /// Figures of the last validation.
+        let metrics: [String: Double]
         /// Most memory that was in use; `nil` when nothing was trained.
         let peakBytes: Int?
         let seconds: Double
 
         enum CodingKeys: String, CodingKey {
-            case step, seconds
+            case step, seconds, metrics
             case peakBytes = "peak_bytes"
             case runDirectory = "run_dir"
             case validationLoss = "validation_loss"
@@ -109,20 +112,22 @@ struct TrainCommand: ParsableCommand {
         if resume, let last = directory.checkpointSteps.last, last >= recipe.maxSteps {
             Console.note("\(directory.path) has all \(recipe.maxSteps) steps already")
             guard json else { return }
-            let data = try TrainingData(recipe: recipe, run: nil, observer: ConsoleObserver())
+            let data = try recipe.readData(run: nil, observer: ConsoleObserver())
+            let validation = try MetricsLog.lastValidation(directory: directory.path)
             try Console.json(
                 Outcome(
                     runDirectory: directory.path, step: recipe.maxSteps,
-                    validationLoss: try MetricsLog.lastValidationLoss(directory: directory.path),
-                    unigramEntropy: data.unigramEntropy, peakBytes: nil,
+                    validationLoss: validation["validation_loss"],
+                    unigramEntropy: (data as? PretrainData)?.unigramEntropy,
+                    metrics: validation, peakBytes: nil,
                     seconds: Date().timeIntervalSince(start)))
             return
         }
         let mesh = recipe.mesh
         let devices = try compute.open(rankCount: mesh.rankCount, on: processes)
         let data = try Ranks.firstThenOthers(on: processes) { isFirst in
-            try TrainingData(
-                recipe: recipe, run: isFirst ? directory : nil,
+            try recipe.readData(
+                run: isFirst ? directory : nil,
                 observer: ConsoleObserver(everySteps: recipe.loggingEverySteps))
         }
         // Not earlier: the others wait while the first rank reads text for as long as that takes.
@@ -145,22 +150,29 @@ struct TrainCommand: ParsableCommand {
             let rank = processes?.world.rank ?? 0
             try AtomicFile.write(events.json, to: rank == 0 ? trace : "\(trace).rank\(rank)")
         }
-        let validationLoss = try outcomes.get()[0]
+        let validation = try outcomes.get()[0]
+        let validationLoss = validation["validation_loss"]
+        let unigramEntropy = (data as? PretrainData)?.unigramEntropy
         let seconds = Date().timeIntervalSince(start)
         if json {
             try Console.json(
                 Outcome(
                     runDirectory: directory.path, step: recipe.maxSteps,
-                    validationLoss: validationLoss, unigramEntropy: data.unigramEntropy,
-                    peakBytes: ResidentMemory.peak(with: devices), seconds: seconds))
+                    validationLoss: validationLoss, unigramEntropy: unigramEntropy,
+                    metrics: validation, peakBytes: ResidentMemory.peak(with: devices),
+                    seconds: seconds))
             return
         }
-        if let validationLoss {
+        if let validationLoss, let unigramEntropy {
             Console.result(
                 String(
                     format: "validation loss %.4f nats per token; unigram entropy %.4f "
-                        + "(%.4f below)", validationLoss, data.unigramEntropy,
-                    data.unigramEntropy - validationLoss))
+                        + "(%.4f below)", validationLoss, unigramEntropy,
+                    unigramEntropy - validationLoss))
+        } else {
+            for (name, value) in validation.sorted(by: { $0.key < $1.key }) {
+                Console.result("\(name) " + String(format: "%.4f", value))
+            }
         }
         Console.result(
             String(format: "%d steps in %.1f s; run in ", recipe.maxSteps, seconds)
@@ -169,11 +181,11 @@ struct TrainCommand: ParsableCommand {
 
     /// One rank's part of the run.
     ///
-    /// - Returns: Validation loss after the last step.
+    /// - Returns: Figures of the validation after the last step.
     private static func train(
-        _ recipe: Recipe, data: TrainingData, in directory: RunDirectory, isResuming: Bool,
+        _ recipe: Recipe, data: any StageData, in directory: RunDirectory, isResuming: Bool,
         rank: MeshRank, on device: Device, trace: Trace.Recorder?, peakFlopsPerSecond: Double?
-    ) throws(ForjaError) -> Double? {
+    ) throws(ForjaError) -> [String: Double] {
         let observer = ConsoleObserver(everySteps: recipe.loggingEverySteps)
         if rank.mesh.rankCount > 1 {
             try rank.progress.keepHeartbeat(in: directory.heartbeats())

@@ -11,6 +11,11 @@ import Foundation
 /// Values come from the file, then `--set`, then the schema's defaults. `resolvedYAML` writes them all, so that a run can
 /// be repeated from its directory.
 public struct Recipe: Sendable {
+    /// What is trained for: the values of `stage`.
+    public enum Stage: String, Sendable, CaseIterable {
+        case pretrain
+    }
+
     /// File as the user named it.
     public let file: String
     /// Every key that has a value, defaults included.
@@ -56,19 +61,21 @@ public struct Recipe: Sendable {
 
     // MARK: Values
 
-    private func integer(_ path: String) -> Int? {
+    // Values by path, for the keys of a stage.
+
+    package func integer(_ path: String) -> Int? {
         if case .integer(let value) = values[path] { value } else { nil }
     }
-    private func number(_ path: String) -> Double? {
+    package func number(_ path: String) -> Double? {
         if case .number(let value) = values[path] { value } else { nil }
     }
-    private func boolean(_ path: String) -> Bool? {
+    package func boolean(_ path: String) -> Bool? {
         if case .boolean(let value) = values[path] { value } else { nil }
     }
-    private func string(_ path: String) -> String? {
+    package func string(_ path: String) -> String? {
         if case .string(let value) = values[path] { value } else { nil }
     }
-    private func strings(_ path: String) -> [String]? {
+    package func strings(_ path: String) -> [String]? {
         if case .strings(let value) = values[path] { value } else { nil }
     }
 
@@ -76,6 +83,7 @@ public struct Recipe: Sendable {
         string("name")
             ?? URL(fileURLWithPath: file).deletingPathExtension().lastPathComponent
     }
+    public var stage: Stage { Stage(rawValue: string("stage")!)! }
     public var modelSource: String? { string("model.from") }
     public var tokenizerSource: String? { string("tokenizer.from") }
     /// What kind of tokenizer to train, when none is given.

@@ -3,7 +3,7 @@ public enum RecipeSchema {
     public static let keys: [RecipeKey] = [
         RecipeKey("name", .string, "Name of the run; the recipe's file name when absent."),
         RecipeKey(
-            "stage", .choice(["pretrain"]), default: .string("pretrain"),
+            "stage", .choice(Recipe.Stage.allCases.map(\.rawValue)), default: .string("pretrain"),
             "What is trained for: pretrain learns next tokens of text."),
 
         RecipeKey(
