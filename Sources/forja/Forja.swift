@@ -18,7 +18,8 @@ struct Forja: ParsableCommand {
             """,
         version: BuildInformation.text,
         subcommands: [
-            DevicesCommand.self, TrainCommand.self, PlanCommand.self, GenerateCommand.self,
+            DevicesCommand.self, TrainCommand.self, RunCommand.self, PlanCommand.self,
+            GenerateCommand.self,
             ScoreCommand.self, TokenizerCommand.self, DataCommand.self, BenchCommand.self,
             ConvertCommand.self, TuneCommand.self, VerifyCommand.self, RehearseCommand.self,
         ])
