@@ -13,6 +13,7 @@ let package = Package(
             targets: [
                 "ForjaCore", "ForjaRuntime", "ForjaNN", "ForjaParallel", "ForjaFormats",
                 "ForjaData", "ForjaModels", "ForjaTraining", "ForjaObjectives", "ForjaVerifiers",
+                "ForjaEvaluation", "ForjaPipeline",
             ]),
         // For Benchmarks/, a package of its own.
         .library(name: "CForja", targets: ["CForja"]),
@@ -63,10 +64,19 @@ let package = Package(
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: swiftSettings),
+        .target(
+            name: "ForjaEvaluation", dependencies: ["ForjaModels", "ForjaData", "ForjaVerifiers"],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "ForjaPipeline",
+            dependencies: [
+                "ForjaTraining", "ForjaEvaluation", .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: swiftSettings),
         .executableTarget(
             name: "forja",
             dependencies: [
-                "ForjaTraining", "ForjaVerifiers",
+                "ForjaTraining", "ForjaVerifiers", "ForjaEvaluation", "ForjaPipeline",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
@@ -109,6 +119,9 @@ let package = Package(
         .testTarget(
             name: "ForjaTrainingTests",
             dependencies: ["ForjaTraining", "ForjaTestSupport", "CAllocationCount"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaPipelineTests", dependencies: ["ForjaPipeline", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
         // Drives the built binary; the dependency makes sure there is one.
         .testTarget(
