@@ -3,8 +3,8 @@ import ForjaRuntime
 
 /// One rank of a mesh with its groups: what a training engine needs to know of parallelism.
 ///
-/// Each group belongs to one thread. `world` and `tensor` are the rank's own thread's; `data` goes with the thread that
-/// reduces gradients while the backward pass still runs.
+/// One thread at a time calls a group. `world` is the rank's own thread's. `data` and `tensor` are the communication
+/// thread's for as long as it has collectives under way, which may be until the next step's forward pass.
 public final class MeshRank: Sendable {
     public let mesh: Mesh
     /// Every rank of the mesh.
