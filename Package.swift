@@ -13,7 +13,7 @@ let package = Package(
             targets: [
                 "ForjaCore", "ForjaRuntime", "ForjaNN", "ForjaParallel", "ForjaFormats",
                 "ForjaData", "ForjaModels", "ForjaTraining", "ForjaObjectives", "ForjaVerifiers",
-                "ForjaRL", "ForjaEvaluation",
+                "ForjaRL", "ForjaEvaluation", "ForjaPipeline",
             ]),
         // For Benchmarks/, a package of its own.
         .library(name: "CForja", targets: ["CForja"]),
@@ -70,10 +70,16 @@ let package = Package(
         .target(
             name: "ForjaEvaluation", dependencies: ["ForjaModels", "ForjaData", "ForjaVerifiers"],
             swiftSettings: swiftSettings),
+        .target(
+            name: "ForjaPipeline",
+            dependencies: [
+                "ForjaTraining", "ForjaEvaluation", .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: swiftSettings),
         .executableTarget(
             name: "forja",
             dependencies: [
-                "ForjaRL", "ForjaTraining", "ForjaEvaluation", "ForjaVerifiers",
+                "ForjaRL", "ForjaTraining", "ForjaVerifiers", "ForjaEvaluation", "ForjaPipeline",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
@@ -122,6 +128,9 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ForjaEvaluationTests", dependencies: ["ForjaEvaluation", "ForjaTestSupport"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaPipelineTests", dependencies: ["ForjaPipeline", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
         // Drives the built binary; the dependency makes sure there is one.
         .testTarget(

@@ -79,6 +79,8 @@ final class GroupRelativeStage: TrainingStage {
         let update = (number - 1) % settings.updatesPerBatch
         var metrics: [String: Double] = [:]
         if update == 0 {
+            // Samplers read all weights, and `rank.data` is this thread's again.
+            try context.engine.finishCollectives()
             let batch = try nextBatch((number - 1) / settings.updatesPerBatch, context)
             let graded = try GradedBatch(batch, settings: settings)
             current = graded
@@ -230,7 +232,8 @@ final class GroupRelativeStage: TrainingStage {
     }
 
     func validate() throws(ForjaError) -> [String: Double] {
-        guard !data.validation.isEmpty else { return [:] }
+        guard let context, !data.validation.isEmpty else { return [:] }
+        try context.engine.finishCollectives()
         let answers =
             try sampler?.greedyAnswers(to: heldOut, limit: settings.lengths.limit(atStep: step))
             ?? []
@@ -239,7 +242,7 @@ final class GroupRelativeStage: TrainingStage {
         let scores = try rank.data.gather(answers.reduce(0) { $0 + $1.score })
         let tokens = Double(try rank.data.sum(answers.reduce(0) { $0 + $1.ids.count }))
         let passAtOne = right / count
-        context?.observer.note(
+        context.observer.note(
             "step \(step): pass@1 " + String(format: "%.4f", passAtOne)
                 + " on \(Int(count)) held-out prompts")
         return [
@@ -260,6 +263,7 @@ final class GroupRelativeStage: TrainingStage {
 
     var state: String? {
         get throws(ForjaError) {
+            try context?.engine.finishCollectives()
             try takeBegun()
             let isWithin = step % settings.updatesPerBatch != 0
             let state = State(current: isWithin ? current?.batch : nil, next: next)

@@ -251,6 +251,7 @@ public final class Trainer {
 
     private func sample() throws(ForjaError) {
         guard let sampler else { return }
+        try engine.finishCollectives()
         let continuation = try sampler.generate(
             prompts: [samplePrompt], maxNewTokens: recipe.sampleTokens,
             sampling: SamplingSettings(temperature: 0.8, topK: 50, seed: recipe.seed))

@@ -41,7 +41,7 @@ extension TrainingEngine {
         let objective = work.objective
         let share = work.microbatches.reduce(0) { $0 + objective.share(of: $1.labels) }
         // Counted over the whole step first, so that its parts may be spread in any way.
-        let total = try rank.data.gather(share).reduce(0, +)
+        let total = try gathered(share).reduce(0, +)
         let denominator = total > 0 ? total : 1
         try writeScalars(
             number: number, learningRate: learningRate, maxGradientNorm: maxGradientNorm,
@@ -62,11 +62,12 @@ extension TrainingEngine {
         }
         let values = try update()
         let labelCount = work.microbatches.reduce(0) { $0 + $1.batch.labelCount }
-        loss = try rank.data.gather(loss).reduce(0, +)
+        loss = try gathered(loss).reduce(0, +)
         return StepResult(
             loss: Float(loss), gradientNorm: values[.gradientNorm],
             isFinite: values[.isFinite] == 1 && loss.isFinite,
-            labelCount: try rank.data.sum(labelCount), metrics: try merged(metrics))
+            labelCount: try rank.world.sum(labelCount) / rank.mesh.tensor,
+            metrics: try merged(metrics))
     }
 
     /// Log p of the label of every position, `[B·T]`, with the weights of the moment and the kernels of a step; 0 where
@@ -102,9 +103,16 @@ extension TrainingEngine {
             share += objective.share(of: microbatch.labels)
             metrics.merge(value.metrics)
         }
-        loss = try rank.data.gather(loss).reduce(0, +)
-        share = try rank.data.gather(share).reduce(0, +)
+        loss = try gathered(loss).reduce(0, +)
+        share = try gathered(share).reduce(0, +)
         return (loss / max(share, .leastNonzeroMagnitude), try merged(metrics))
+    }
+
+    /// The values of all data-parallel ranks, in rank order. Over the world, which is this thread's: `rank.data` may still
+    /// gather weights.
+    private func gathered(_ value: Double) throws(ForjaError) -> [Double] {
+        let values = try rank.world.gather(value)
+        return rank.dataMembers.map { values[$0] }
     }
 
     /// The figures of all data-parallel ranks, in rank order.
@@ -120,7 +128,8 @@ extension TrainingEngine {
             preconditionFailure("numbers and names encode")
         }
         var all = ObjectiveMetrics()
-        for text in try rank.data.gather(String(decoding: json, as: UTF8.self)) {
+        let texts = try rank.world.gather(String(decoding: json, as: UTF8.self))
+        for text in rank.dataMembers.map({ texts[$0] }) {
             guard
                 let part = try? decoder.decode(ObjectiveMetrics.self, from: Data(text.utf8))
             else { preconditionFailure("another rank's figures decode") }

@@ -63,12 +63,13 @@ public final class TrainingEngine {
     ///   - shape: Of this rank's part of a step.
     ///   - rank: Its place in the mesh; every rank records the same step.
     ///   - shardsState: ZeRO-1: each data-parallel rank keeps and updates its share of the optimizer's state.
-    ///   - overlapsReduction: Whether gradients are reduced while the backward pass still runs.
+    ///   - overlapsCommunication: Whether gradients are reduced while the backward pass still runs, and weights gathered
+    ///     during the next step's forward pass.
     ///   - memoryFix: As `Scheduler` takes it.
     public init(
         model: LlamaModel, shape: StepShape, optimizer: AdamWSettings, validates: Bool = true,
         queue: Queue, rank: MeshRank = .single, shardsState: Bool = true,
-        overlapsReduction: Bool = true, memoryFix: String = recipeMemoryFix
+        overlapsCommunication: Bool = true, memoryFix: String = recipeMemoryFix
     ) throws(ForjaError) {
         self.model = model
         self.rank = rank
@@ -149,7 +150,7 @@ public final class TrainingEngine {
             } : []
         communication =
             rank.mesh.rankCount > 1
-            ? try CommunicationLane(device: queue.device, overlaps: overlapsReduction) : nil
+            ? try CommunicationLane(device: queue.device, overlaps: overlapsCommunication) : nil
         scheduler = Scheduler(
             queue: queue, communication: communication, memoryFix: memoryFix)
 
@@ -161,7 +162,7 @@ public final class TrainingEngine {
         try recordGradients(in: graph)
         let isOneGraph = shape.accumulation == 1 && !isParallel
         sumReplicatedGradients(in: graph, isOneGraph: isOneGraph)
-        buckets?.reduceGradients(in: graph)
+        buckets?.reduceGradients(in: graph, scalars: graph.tensor(scalars))
         let update = isOneGraph ? graph : StepGraph()
         if let buckets {
             buckets.recordUpdate(
@@ -198,7 +199,11 @@ public final class TrainingEngine {
         }
     }
 
-    deinit { communication?.end() }
+    deinit {
+        // Nobody may write into buffers that are about to go. Whoever waits for this step's end already has the error.
+        try? scheduler.finishCollectives()
+        communication?.end()
+    }
 
     /// Has every dispatch and collective recorded from now on.
     public func record(in trace: Trace.Recorder) { scheduler.trace = trace }
@@ -253,8 +258,13 @@ public final class TrainingEngine {
         isReady = true
     }
 
-    /// Gives every rank all float32 masters, of which each updates only its share. Every rank calls it.
+    /// Waits for the weights that other ranks updated and that still come in when `step` returns. Graphs of this engine wait
+    /// by themselves; whoever else reads weights or calls `rank.data` calls this first.
+    public func finishCollectives() throws(ForjaError) { try scheduler.finishCollectives() }
+
+    /// Gives every rank all weights and all float32 masters, of which each updates only its share. Every rank calls it.
     public func gatherMasters() throws(ForjaError) {
+        try finishCollectives()
         if let masterGraph { try scheduler.run(masterGraph) }
     }
 
@@ -279,8 +289,9 @@ public final class TrainingEngine {
             maxGradientNorm: maxGradientNorm)
     }
 
-    /// Runs one optimizer step of likelihood, recorded with `LossForm.onePass`. Every rank of the mesh calls it. On one
-    /// device, from the second on it allocates no memory (StepCountsTests), drivers apart.
+    /// Runs one optimizer step of likelihood, recorded with `LossForm.onePass`. Every rank of the mesh calls it;
+    /// `finishCollectives` says what may still be under way when it returns. On one device, from the second on it allocates
+    /// no memory (StepCountsTests), drivers apart.
     ///
     /// - Parameters:
     ///   - number: Number of the update, from 1: sets AdamW's bias corrections.
@@ -293,7 +304,9 @@ public final class TrainingEngine {
         precondition(microbatches.count == shape.accumulation && shape.lossForm == .onePass)
         try prepare()
         // The mean is over the step's labels on all ranks, however they are spread.
-        let labelCount = try rank.data.sum(microbatches.reduce(0) { $0 + $1.labelCount })
+        // Over the world, which is this thread's: `data` may still gather the last step's weights.
+        let labelCount =
+            try rank.world.sum(microbatches.reduce(0) { $0 + $1.labelCount }) / rank.mesh.tensor
         let divisor = reduction == .mean ? Float(max(labelCount, 1)) : 1
         try writeScalars(
             number: number, learningRate: learningRate, maxGradientNorm: maxGradientNorm,
@@ -346,6 +359,7 @@ public final class TrainingEngine {
             sum += Double(try validationLoss.read(Float.self, on: queue)[0])
             count += batch.labelCount
         }
+        try finishCollectives()
         let sums = try rank.data.gather(sum)
         let counts = try rank.data.gather(count)
         return sums.reduce(0, +) / Double(max(counts.reduce(0, +), 1))

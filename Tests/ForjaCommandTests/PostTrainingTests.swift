@@ -121,7 +121,7 @@ struct PostTrainingTests {
             return try #require(try outcome.json()["ids"] as? [Int])
         }
         let prompt = try encode("<|user|>\n3 + 4\n<|assistant|>\n")
-        let answer = try encode("It is 7.<|endoftext|>")
+        let answer = try encode("It is 7.<|end_of_text|>")
         let scored = try workspace.run(
             "score", "--model", "sft", "--ids",
             (prompt + answer).map(String.init).joined(separator: " "), "--device", "cpu", "--json")
@@ -175,7 +175,7 @@ struct PostTrainingTests {
         }
         let simpo = try Self.train(
             "dpo", "simpo", in: workspace, ["objective.loss=simpo", "training.max_steps=1"])
-        #expect(simpo.status == 0 && !simpo.errors.contains("reference"), "\(simpo)")
+        #expect(simpo.status == 0 && !simpo.errors.contains("answers in"), "\(simpo)")
     }
 
     struct BadRow: Sendable {

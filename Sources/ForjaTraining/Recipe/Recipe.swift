@@ -5,6 +5,7 @@ import ForjaNN
 import ForjaParallel
 import ForjaRuntime
 import Foundation
+import Yams
 
 /// A checked recipe: what to train, on what, how.
 ///
@@ -49,9 +50,24 @@ public struct Recipe: Sendable {
     public init(
         yaml: String, file: String, overrides: [String] = [], isSimulated: Bool = false
     ) throws(ForjaError) {
-        var reader = try RecipeReader(file: file, yaml: yaml)
+        try self.init(
+            RecipeReader(file: file, yaml: yaml), overrides: overrides, isSimulated: isSimulated)
+    }
+
+    /// Checks a recipe that stands inside another file, such as a pipeline.
+    package init(
+        mapping: Node.Mapping, file: String, overrides: [String]
+    ) throws(ForjaError) {
+        try self.init(
+            RecipeReader(file: file, mapping: mapping), overrides: overrides, isSimulated: false)
+    }
+
+    private init(
+        _ reader: RecipeReader, overrides: [String], isSimulated: Bool
+    ) throws(ForjaError) {
+        var reader = reader
         for override in overrides { try reader.set(override) }
-        self.file = file
+        file = reader.file
         lines = reader.lines
         var values = reader.values
         let stage = Self.stage(in: values)
