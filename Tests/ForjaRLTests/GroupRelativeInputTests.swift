@@ -12,16 +12,11 @@ struct GroupRelativeInputTests {
     /// Reads a file of rows for a run.
     static func read(
         _ rows: String, _ settings: [String] = [], in run: TinyRun,
-        grader: ((String) throws(ForjaError) -> Grader)? = nil
+        grader: @escaping (String) throws(ForjaError) -> Grader = TinyRun.grader
     ) throws -> (GroupRelativeData, Recipe) {
         try run.write("bad.jsonl", rows)
         let recipe = try run.recipe(
             ["data.train=\(run.directory.file("bad.jsonl"))"] + settings)
-        guard let grader else {
-            return (
-                try GroupRelativeData(recipe: recipe, run: nil, observer: SilentObserver()), recipe
-            )
-        }
         let data = try GroupRelativeData(
             recipe: recipe, run: nil, observer: SilentObserver(), grader: grader)
         return (data, recipe)

@@ -37,6 +37,8 @@ struct TinyRun {
         try write("held.jsonl", row(prompt: "Give 10.", truth: "^[0-9]"))
     }
 
+    static func grader(_ name: String) throws(ForjaError) -> Grader { try Grader(named: name) }
+
     func row(prompt: String, truth: String, verifier: String? = "regex") -> String {
         let dataset = verifier.map { #", "dataset": "\#($0)""# } ?? ""
         return #"{"prompt": "\#(prompt)", "ground_truth": "\#(truth)"\#(dataset)}"# + "\n"
@@ -76,14 +78,14 @@ struct TinyRun {
         _ run: String, _ settings: [String] = [], on tested: TestedDevice = .host,
         samplesAfterUpdate: Bool = false, isResuming: Bool = false,
         inspect: (@Sendable (StageContext, StepWork) throws(ForjaError) -> Void)? = nil,
-        grader: ((String) throws(ForjaError) -> Grader)? = nil
+        grader: @escaping (String) throws(ForjaError) -> Grader = TinyRun.grader
     ) throws -> Figures {
         let recipe = try recipe(settings)
         let directory = try RunDirectory(
             path: directory.file(run), isResuming: isResuming)
         var data = try GroupRelativeData(
             recipe: recipe, run: directory, observer: SilentObserver(),
-            grader: grader ?? { (name) throws(ForjaError) in try Grader(named: name) })
+            grader: grader)
         data.samplesAfterUpdate = samplesAfterUpdate
         let ranks = recipe.mesh.rankCount
         var devices: [Device] = []
