@@ -66,7 +66,8 @@ extension TrainingEngine {
         return StepResult(
             loss: Float(loss), gradientNorm: values[.gradientNorm],
             isFinite: values[.isFinite] == 1 && loss.isFinite,
-            labelCount: try rank.world.sum(labelCount) / rank.mesh.tensor, metrics: try merged(metrics))
+            labelCount: try rank.world.sum(labelCount) / rank.mesh.tensor,
+            metrics: try merged(metrics))
     }
 
     /// Log p of the label of every position, `[B·T]`, with the weights of the moment and the kernels of a step; 0 where
