@@ -57,7 +57,7 @@ enum BenchShape: String, ExpressibleByArgument, CaseIterable {
             shape: StepShape(sequences: batch ?? self.batch, sequenceLength: length),
             optimizer: AdamWSettings(
                 beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, decaysOnlyMatrices: true),
-            validates: false, queue: queue, rank: rank, overlapsReduction: overlaps,
+            validates: false, queue: queue, rank: rank, overlapsCommunication: overlaps,
             memoryFix: "lower --batch or choose a smaller --shape")
     }
 }
