@@ -15,9 +15,14 @@ public final class Scheduler {
         let graph: StepGraph
         let plan: MemoryPlan
         let workspaceByteCount: Int
+        /// One, or two where the graph is cut.
+        var parts: [Part] = []
+    }
+
+    private struct Part {
         /// One list for a step's first microstep, one for the others; the same when nothing depends on it.
-        var first: [Action] = []
-        var following: [Action] = []
+        let first: [Action]
+        let following: [Action]
     }
 
     /// One thing to do, with every address resolved.
@@ -186,10 +191,16 @@ public final class Scheduler {
             }
             let first = Binding(places: places, isFirstMicrostep: true)
             let following = Binding(places: places, isFirstMicrostep: false)
-            entries[index].first = actions(of: graph, first)
-            entries[index].following =
-                graph.dispatches.contains(where: \.dependsOnMicrostep)
-                ? actions(of: graph, following) : entries[index].first
+            let count = graph.dispatches.count
+            let ranges =
+                graph.firstPartCount.map { [0..<$0, $0..<count] } ?? [0..<count]
+            entries[index].parts = ranges.map { range in
+                let list = actions(of: graph, range, first)
+                return Part(
+                    first: list,
+                    following: graph.dispatches[range].contains(where: \.dependsOnMicrostep)
+                        ? actions(of: graph, range, following) : list)
+            }
         }
         isPrepared = true
     }
@@ -208,9 +219,11 @@ public final class Scheduler {
         tickets = Array(repeating: 0, count: exchanged.count)
     }
 
-    /// A graph's dispatches in order. A collective that overlaps is waited for by the first dispatch that touches what it
-    /// works on, be it of this graph or of one that runs later.
-    private func actions(of graph: StepGraph, _ binding: Binding) -> [Action] {
+    /// A run of a graph's dispatches in order. A collective that overlaps is waited for by the first dispatch that touches what it
+    /// works on, be it of this run or of one that comes later.
+    private func actions(
+        of graph: StepGraph, _ range: Range<Int>, _ binding: Binding
+    ) -> [Action] {
         var actions: [Action] = []
         let places = graph.storages.map { storage -> Int? in
             guard case .variable(let variable) = storage.kind else { return nil }
@@ -218,7 +231,8 @@ public final class Scheduler {
         }
         /// Exchanged variables on which a collective may be under way, at first one of an earlier run.
         var underWay = Set(exchanged.values)
-        for (index, dispatch) in graph.dispatches.enumerated() {
+        for index in range {
+            let dispatch = graph.dispatches[index]
             if let collective = dispatch.collective {
                 let call = CommunicationLane.Call(
                     name: dispatch.name, dispatch: collective, span: collective.span(binding))
@@ -247,14 +261,16 @@ public final class Scheduler {
     /// - Parameters:
     ///   - isFirstMicrostep: Gradients and sums that collect over a step are overwritten, not added to.
     ///   - isLastMicrostep: What collects over a step is complete, and exchanged with other ranks.
+    ///   - part: Of a graph that is cut, 0 or 1. Between its parts no other graph runs: they share the arena.
     public func run(
-        _ id: GraphID, isFirstMicrostep: Bool = true, isLastMicrostep: Bool = true
+        _ id: GraphID, isFirstMicrostep: Bool = true, isLastMicrostep: Bool = true, part: Int = 0
     ) throws(ForjaError) {
         try prepare()
         let entry = entries[id.index]
+        let list = entry.parts[part]
         do throws(ForjaError) {
             try run(
-                isFirstMicrostep ? entry.first : entry.following, of: entry.graph,
+                isFirstMicrostep ? list.first : list.following, of: entry.graph,
                 isLastMicrostep: isLastMicrostep)
         } catch {
             communication?.abandon(error)

@@ -57,4 +57,8 @@ public final class MeshRank: Sendable {
     /// Rank 0 alone prints and writes what a run has once.
     public var isFirst: Bool { rank == 0 }
     public var progress: RankProgress { world.progress }
+    /// Places in the world of the ranks of `data`, in order.
+    public var dataMembers: [Int] {
+        (0..<mesh.rankCount).filter { mesh.tensorIndex(of: $0) == mesh.tensorIndex(of: rank) }
+    }
 }
