@@ -13,7 +13,7 @@ struct BenchCommand: ParsableCommand {
         commandName: "bench", abstract: "Measures speed on this machine.",
         subcommands: [
             BenchKernelsCommand.self, BenchStepCommand.self, BenchCollectivesCommand.self,
-            BenchOverlapCommand.self,
+            BenchOverlapCommand.self, BenchScalingCommand.self,
         ])
 }
 
