@@ -13,7 +13,7 @@ let package = Package(
             targets: [
                 "ForjaCore", "ForjaRuntime", "ForjaNN", "ForjaParallel", "ForjaFormats",
                 "ForjaData", "ForjaModels", "ForjaTraining", "ForjaObjectives", "ForjaVerifiers",
-                "ForjaEvaluation",
+                "ForjaEvaluation", "ForjaPipeline",
             ]),
         // For Benchmarks/, a package of its own.
         .library(name: "CForja", targets: ["CForja"]),
@@ -59,15 +59,24 @@ let package = Package(
             swiftSettings: swiftSettings),
         .target(
             name: "ForjaTraining",
-            dependencies: ["ForjaModels", "ForjaData", .product(name: "Yams", package: "Yams")],
+            dependencies: [
+                "ForjaModels", "ForjaData", "ForjaObjectives",
+                .product(name: "Yams", package: "Yams"),
+            ],
             swiftSettings: swiftSettings),
         .target(
             name: "ForjaEvaluation", dependencies: ["ForjaModels", "ForjaData", "ForjaVerifiers"],
             swiftSettings: swiftSettings),
+        .target(
+            name: "ForjaPipeline",
+            dependencies: [
+                "ForjaTraining", "ForjaEvaluation", .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: swiftSettings),
         .executableTarget(
             name: "forja",
             dependencies: [
-                "ForjaTraining", "ForjaEvaluation", "ForjaVerifiers",
+                "ForjaTraining", "ForjaVerifiers", "ForjaEvaluation", "ForjaPipeline",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
@@ -113,6 +122,9 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ForjaEvaluationTests", dependencies: ["ForjaEvaluation", "ForjaTestSupport"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaPipelineTests", dependencies: ["ForjaPipeline", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
         // Drives the built binary; the dependency makes sure there is one.
         .testTarget(

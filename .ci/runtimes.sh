@@ -3,10 +3,15 @@
 # for CPUs (from PyPI, into .build), Mesa's rusticl on llvmpipe, and Oclgrind with all its passes, and
 # leaves what passed in docs/runtimes.md: operation × storage type × runtime. A runtime that cannot be
 # had is named in the last lines and keeps its column.
-# usage: runtimes.sh [pocl|intel|rusticl|oclgrind|page]...  (all runtimes by default; page: only the
-# page, from the lines of docs/runtimes.tsv)
+# usage: runtimes.sh [--operations] [pocl|intel|rusticl|oclgrind|page]...  (all runtimes by default;
+# --operations: the table's lines and no other test; page: only the page, from docs/runtimes.tsv)
 source "$(dirname "$0")/common.sh"
 
+only_operations=false
+if [ "${1:-}" = --operations ]; then
+    only_operations=true
+    shift
+fi
 wanted=${*:-pocl intel rusticl oclgrind}
 folder=$PWD/.build/runtimes
 mkdir -p "$folder"
@@ -29,7 +34,7 @@ attempt() {
 if [ "$wanted" != page ]; then
     say "building the tests"
     .ci/sanitizer-build.sh "$work/smoke"
-    "$SWIFT" build -c release --build-tests
+    $only_operations || "$SWIFT" build -c release --build-tests
 fi
 
 # On the runtime that VARIABLE=VALUE... selects: the smoke program, once for each matrix unit that it
@@ -86,6 +91,7 @@ pocl_runtime() {
     cp "$vendor" "$folder/pocl/pocl.icd"
     local runtime=(OCL_ICD_VENDORS="$folder/pocl" FORJA_TEST_REQUIRE_OPENCL=1)
     attempt "PoCL: operations" operations PoCL 600 "${runtime[@]}"
+    $only_operations && return
     attempt "PoCL: CForjaTests" engine_tests "${runtime[@]}"
 }
 
@@ -104,6 +110,7 @@ intel_runtime() {
     env "${runtime[@]}" "$work/smoke" opencl sum | grep '^device: .*Intel' >/dev/null ||
         { record "FAILED       Intel CPU runtime: it gives no device"; failures=$((failures + 1)); return; }
     attempt "Intel CPU runtime: operations" operations Intel 600 "${runtime[@]}"
+    $only_operations && return
     attempt "Intel CPU runtime: matrix units" matrix_units "${runtime[@]}"
     attempt "Intel CPU runtime: XMX with real sub-groups of 16" smoke "${runtime[@]}" \
         FORJA_EMULATE_MATRIX_UNITS=subgroups FORJA_MATMUL_VARIANT=xmx:64x64x32
@@ -116,26 +123,25 @@ rusticl_runtime() {
     local library
     library=$(compgen -G '/usr/lib/*/libRusticlOpenCL.so.1' | head -n 1 || true)
     if [ -z "$library" ] && can_apt; then
-        as_root env DEBIAN_FRONTEND=noninteractive \
-            apt-get -q install -y --no-install-recommends mesa-opencl-icd >"$work/apt" 2>&1 || true
-        # Else every program here would load Mesa's other OpenCL too, which programs under the address
-        # sanitizer do not survive.
-        as_root rm -f /etc/OpenCL/vendors/mesa.icd /etc/OpenCL/vendors/rusticl.icd
+        # Without its .icd files: with them every program here would load Mesa's other OpenCL too, which
+        # programs under the address sanitizer do not survive.
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
+            -o Dpkg::Options::='--path-exclude=/etc/OpenCL/vendors/*' mesa-opencl-icd >"$work/apt" 2>&1 || true
         library=$(compgen -G '/usr/lib/*/libRusticlOpenCL.so.1' | head -n 1 || true)
     fi
     [ -n "$library" ] ||
         { record "NOT RUN      rusticl: no libRusticlOpenCL.so.1 (Debian: mesa-opencl-icd)"; return; }
     mkdir -p "$folder/rusticl"
     echo "$library" >"$folder/rusticl/rusticl.icd"
-    # Version 22.3.6 takes minutes for a kernel with barriers; what has not ended by then is said.
     attempt "rusticl: operations" operations rusticl 240 OCL_ICD_VENDORS="$folder/rusticl" \
         RUSTICL_ENABLE=swrast LP_NUM_THREADS=2
 }
 
 oclgrind_runtime() {
     command -v oclgrind >/dev/null || { record "NOT RUN      Oclgrind: not installed"; return; }
-    attempt "Oclgrind: operations" operations Oclgrind 1200 \
+    attempt "Oclgrind: operations" operations Oclgrind 600 \
         FORJA_OPENCL_LIBRARY="$(.ci/oclgrind.sh library)" FORJA_POISON_WORKSPACE=1
+    $only_operations && return
     attempt "Oclgrind: races and bad addresses" .ci/oclgrind.sh planted ref gpu cpu
     attempt "Oclgrind: values that nobody set" .ci/oclgrind.sh uninitialized
     attempt "Oclgrind: matrix units" .ci/oclgrind.sh xmx amd_mfma

@@ -8,6 +8,8 @@
 // Launch    ⌈rows / group_rows⌉ work-groups
 // Precision storage_t in memory, float32 in every sum
 // Writes    a work-item changes only its own vectors of a row
+// Labels    stay int where they are compared with 0: rusticl of Mesa 22.3 has (long)label < 0 false
+//           always
 // Twin      cpu/log_probability.c
 
 static inline void clear_row(__global storage_t *x, ulong width) {
@@ -43,7 +45,7 @@ ROW_KERNEL void forja_log_probability(
     ulong first = get_group_id(0) * group_rows, last = min(rows, first + group_rows);
     for (ulong row = first; row < last; row++) {
         __global storage_t *x = logits + logits_offset + row * row_stride;
-        long label = labels[labels_offset + row];
+        int label = labels[labels_offset + row];
         bool is_first = get_local_id(0) == 0;
         // A label past the vocabulary is not read: its log-probability is NaN. One of another part
         // counts 0.
@@ -74,7 +76,7 @@ ROW_KERNEL void forja_log_probability(
             float slope = scale * gradient[gradient_offset + row], factor = 1.0f / s.sum;
 #ifdef KEEPS_EXPONENTIALS
             scale_exponentials(x, width, &s, -slope * factor);
-            if (label < (long)width)
+            if ((ulong)label < width)
                 x[label] = slope * (1.0f - exp(label_t - s.maximum) * factor);
 #else
             write_gradient(x, width, scale, s.maximum, factor, slope, label);
@@ -95,7 +97,7 @@ ROW_KERNEL void forja_log_probability_backward(
     ulong first = get_group_id(0) * group_rows, last = min(rows, first + group_rows);
     for (ulong row = first; row < last; row++) {
         __global storage_t *x = logits + logits_offset + row * row_stride;
-        long label = labels[labels_offset + row];
+        int label = labels[labels_offset + row];
         if (label < 0) {
             clear_row(x, width);
             continue;
@@ -135,7 +137,7 @@ ROW_KERNEL void forja_log_probability_combine(
             lse[lse_offset + row] = maximum + log_sum;
         if (entropy)
             entropy[entropy_offset + row] = maximum + log_sum - mean / sum;
-        long label = labels[labels_offset + row];
+        int label = labels[labels_offset + row];
         float value = label_t - maximum - log_sum;
         log_probability[log_probability_offset + row] =
             label < 0 ? 0.0f : (ulong)label < vocabulary ? value : NAN;

@@ -3,7 +3,7 @@
 //
 // One program holds one part of this file; the host picks it with -DMATMUL_<PART>:
 //   PACK       A → panels               } panels are what a register tile reads in order
-//   PANELS     panels and B → C         }
+//   PANELS     panels and B → C         } or, in one launch, A and B → C
 //   ROWS       few rows of A, B[N,K] read once
 //   COLUMNS    few rows of op(A), B[K,N] read in place
 // Twin: cpu/matmul_panels.c, cpu/matmul_rows.c. Launchers: opencl/matmul_panels.c,
@@ -47,13 +47,6 @@ typedef floatv floatv_in_memory __attribute__((aligned(4)));
 #define STORE_PRIVATE(x, i, to) (((floatv_in_memory *)(to))[i] = (x))
 
 #if defined(MATMUL_PACK) || defined(MATMUL_PANELS)
-// A is packed into global memory, for every work-item that reads it; B into private memory.
-#ifdef MATMUL_PACK
-#define PANEL __global
-#else
-#define PANEL __private
-#endif
-
 #ifdef STORAGE_BF16
 static inline float4 load4(__global const ushort *x) {
     return as_float4(convert_uint4(vload4(0, x)) << 16);
@@ -66,65 +59,20 @@ static inline float4 load4(__global const float *x) { return vload4(0, x); }
 static inline float2 load2(__global const float *x) { return vload2(0, x); }
 #endif
 
-// Packs `depth` k of one panel: out[k][0 .. width) from `rows` ≤ width rows of the source, zeros
-// beyond. The source is [row][k] (k_major 0) or [k][row]. `width` is even and a constant where this
-// is inlined.
-static inline void pack_panel(PANEL float *out, int width, __global const storage_t *x, ulong stride,
-                       int k_major, int rows, int depth) {
-    if (rows < width) {
-        for (int k = 0; k < depth; k++)
-            for (int r = 0; r < width; r++)
-                out[k * width + r] =
-                    r < rows ? storage_load(k_major ? x[k * stride + r] : x[r * stride + k]) : 0.0f;
-        return;
-    }
-    if (k_major) {
-        for (int k = 0; k < depth; k++, x += stride, out += width) {
-            int r = 0;
-#pragma unroll
-            for (; r + 4 <= width; r += 4)
-                vstore4(load4(x + r), 0, out + r);
-            if (r < width)
-                vstore2(load2(x + r), 0, out + r);
-        }
-        return;
-    }
-    int r = 0;
-    for (; r + 4 <= width; r += 4) {
-        __global const storage_t *row = x + r * stride;
-        int k = 0;
-        for (; k + 4 <= depth; k += 4) {
-            float4 x0 = load4(row + k), x1 = load4(row + stride + k);
-            float4 x2 = load4(row + 2 * stride + k), x3 = load4(row + 3 * stride + k);
-            float4 low01 = (float4)(x0.x, x1.x, x0.y, x1.y);
-            float4 high01 = (float4)(x0.z, x1.z, x0.w, x1.w);
-            float4 low23 = (float4)(x2.x, x3.x, x2.y, x3.y);
-            float4 high23 = (float4)(x2.z, x3.z, x2.w, x3.w);
-            PANEL float *place = out + k * width + r;
-            vstore4((float4)(low01.lo, low23.lo), 0, place);
-            vstore4((float4)(low01.hi, low23.hi), 0, place + width);
-            vstore4((float4)(high01.lo, high23.lo), 0, place + 2 * width);
-            vstore4((float4)(high01.hi, high23.hi), 0, place + 3 * width);
-        }
-        for (; k < depth; k++)
-            for (int i = 0; i < 4; i++)
-                out[k * width + r + i] = storage_load(row[i * stride + k]);
-    }
-    for (; r < width; r += 2) {
-        __global const storage_t *row = x + r * stride;
-        for (int k = 0; k < depth; k++)
-            vstore2((float2)(storage_load(row[k]), storage_load(row[stride + k])), 0,
-                    out + k * width + r);
-    }
-}
+// A is packed into global memory, B into private memory: OpenCL 1.2 has no type for both.
+#define PANEL __global
+#define PACK_PANEL pack_global
+#include "matmul_pack_panel.cl"
+#undef PANEL
+#undef PACK_PANEL
+#define PANEL __private
+#define PACK_PANEL pack_private
+#include "matmul_pack_panel.cl"
 
-#endif
-
-#ifdef MATMUL_PACK
 // The panel at `row`, k from `k` on.
 static inline void pack_step(__global float *out, int width, __global const storage_t *x, ulong stride,
                       int k_major, ulong row, ulong rows, ulong k, ulong end_k, ulong depth) {
-    pack_panel(out + row * depth + k * width, width,
+    pack_global(out + row * depth + k * width, width,
                x + (k_major ? k * stride + row : row * stride + k), stride, k_major,
                (int)min((ulong)width, rows - row), (int)min((ulong)PACK_STEP, end_k - k));
 }
@@ -146,6 +94,7 @@ static inline void pack_group(__global float *out, int width, __global const sto
                 pack_step(out, width, x, stride, 0, row, rows, k, end_k, depth);
 }
 
+#ifdef MATMUL_PACK
 // forja_matmul_pack: A → [⌈M/TILE_M⌉][K][TILE_M], float32.
 //
 // Launch    global (⌈M/(TILE_M·PANELS_PER_PACK)⌉, ⌈K/PACK_DEPTH⌉), local (1, 1)
@@ -156,6 +105,7 @@ forja_matmul_pack(__global const storage_t *a, ulong a_offset, ulong a_stride, i
     pack_group(panels, TILE_M, a + a_offset, a_stride, a_k_major, get_global_id(0), rows,
                get_global_id(1) * PACK_DEPTH, depth);
 }
+#endif
 #endif
 
 #ifdef MATMUL_PANELS
@@ -220,51 +170,33 @@ static inline void store_row(__global output_t *c, floatv low, floatv high, floa
         STORE(high[r], 1, (to) + r * (stride));                                                    \
     }
 
-// forja_matmul_panels: one block of k. A work-item multiplies a panel of B with up to PANELS_PER_ITEM
-// panels of A, DEPTH_STEP k at a time: it packs that part of B, which stays in the first cache while
-// the panels of A pass. Sums wait in private memory in between.
-//
-// Launch    global (⌈N/TILE_N⌉, work-items that share the panels of A) or with `a_is_fastest` the two
-//           swapped, local (1, 1)
-// Sums      of blocks before the last wait in `panels` at sum_place, sum_stride floats a row, both
-//           sides rounded up to the tile
-// Tail      any M, N ≥ 1: panels are padded, stores are masked
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_panels(
-    __global float *panels, ulong sum_place, ulong sum_stride, __global const storage_t *b,
-    ulong b_offset, ulong b_stride, int b_k_major, __global output_t *c, ulong c_offset,
-    ulong c_stride, ulong rows, ulong columns, ulong depth, float alpha, int accumulate,
-    int is_first, int is_last, int a_is_fastest) {
-    // PoCL 3.1 asks that the dimension be a constant.
-    ulong fast = get_global_id(0), slow = get_global_id(1);
-    ulong column = (a_is_fastest ? slow : fast) * TILE_N;
-    ulong item = a_is_fastest ? fast : slow;
-    ulong items = a_is_fastest ? get_global_size(0) : get_global_size(1);
-    // Panels of A are dealt evenly: a last work-item with few of them would leave a thread idle.
-    ulong a_panels = (rows + TILE_M - 1) / TILE_M;
-    ulong first_row = item * a_panels / items * TILE_M;
-    ulong end_row = min(rows, (item + 1) * a_panels / items * TILE_M);
-    int width = (int)min((ulong)TILE_N, columns - column);
+// One panel of B, of which `width` columns are inside, with packed panels of A of `rows` rows, DEPTH_STEP
+// k at a time: it packs that part of B, which stays in the first cache while the panels of A pass.
+// Sums wait in private memory in between; b, sums and c point to the first row and column.
+static inline void multiply_panel(__global const float *panels, ulong rows, ulong depth,
+                                  __global const storage_t *b, ulong b_stride, int b_k_major,
+                                  int width, __global float *sums, ulong sum_stride,
+                                  __global output_t *c, ulong c_stride, float alpha,
+                                  int accumulate, int is_first, int is_last) {
     float waiting[PANELS_PER_ITEM * TILE_M * TILE_N], right[DEPTH_STEP * TILE_N];
-    b += b_offset + column * (b_k_major ? 1 : b_stride);
-    c += c_offset + column;
     for (ulong k = 0; k < depth; k += DEPTH_STEP) {
         int step = (int)min((ulong)DEPTH_STEP, depth - k);
         int starts = k == 0, ends = k + step == depth;
         for (int t = 0; t < step; t += PACK_STEP)
-            pack_panel(right + t * TILE_N, TILE_N, b + (k + t) * (b_k_major ? b_stride : 1),
-                       b_stride, b_k_major, width, min(PACK_STEP, step - t));
-        for (ulong row = first_row; row < end_row; row += TILE_M) {
+            pack_private(right + t * TILE_N, TILE_N, b + (k + t) * (b_k_major ? b_stride : 1),
+                         b_stride, b_k_major, width, min(PACK_STEP, step - t));
+        for (ulong row = 0; row < rows; row += TILE_M) {
             __global const float *a_k = panels + row * depth + k * TILE_M;
             const float *b_k = right;
-            __global float *sums = panels + sum_place + row * sum_stride + column;
-            float *here = waiting + (row - first_row) * TILE_N;
+            __global float *there = sums + row * sum_stride;
+            float *here = waiting + row * TILE_N;
             floatv low[TILE_M], high[TILE_M];
             if (!starts) {
 #pragma unroll
                 LOAD_SUMS(here, TILE_N)
             } else if (!is_first) {
 #pragma unroll
-                LOAD_SUMS(sums, sum_stride)
+                LOAD_SUMS(there, sum_stride)
             } else {
 #pragma unroll
                 for (int r = 0; r < TILE_M; r++)
@@ -274,8 +206,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_panels
                 prefetch_result(c + row * c_stride, c_stride, (int)min((ulong)TILE_M, rows - row));
             if (!ends)
                 prefetch_step(b + (k + DEPTH_STEP) * (b_k_major ? b_stride : 1), b_stride, b_k_major,
-                              (int)((row - first_row) / TILE_M),
-                              (int)((end_row - first_row + TILE_M - 1) / TILE_M));
+                              (int)(row / TILE_M), (int)((rows + TILE_M - 1) / TILE_M));
             for (int t = 0; t < step; t++, a_k += TILE_M, b_k += TILE_N) {
                 floatv b_low = vloadv(0, b_k), b_high = vloadv(1, b_k);
                 PREFETCH(a_k + depth * TILE_M); // the next panel
@@ -293,7 +224,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_panels
             }
             if (!is_last) {
 #pragma unroll
-                STORE_SUMS(STORE_GLOBAL, sums, sum_stride)
+                STORE_SUMS(STORE_GLOBAL, there, sum_stride)
                 continue;
             }
             int height = (int)min((ulong)TILE_M, rows - row);
@@ -314,6 +245,69 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_panels
             }
         }
     }
+}
+
+// forja_matmul_panels: one block of k. A work-item multiplies a panel of B with up to PANELS_PER_ITEM
+// packed panels of A.
+//
+// Launch    global (⌈N/TILE_N⌉, work-items that share the panels of A) or with `a_is_fastest` the two
+//           swapped, local (1, 1)
+// Sums      of blocks before the last wait in `panels` at sum_place, sum_stride floats a row, both
+//           sides rounded up to the tile
+// Tail      any M, N ≥ 1: panels are padded, stores are masked
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_panels(
+    __global float *panels, ulong sum_place, ulong sum_stride, __global const storage_t *b,
+    ulong b_offset, ulong b_stride, int b_k_major, __global output_t *c, ulong c_offset,
+    ulong c_stride, ulong rows, ulong columns, ulong depth, float alpha, int accumulate,
+    int is_first, int is_last, int a_is_fastest) {
+    // PoCL 3.1 asks that the dimension be a constant.
+    ulong fast = get_global_id(0), slow = get_global_id(1);
+    ulong column = (a_is_fastest ? slow : fast) * TILE_N;
+    ulong item = a_is_fastest ? fast : slow;
+    ulong items = a_is_fastest ? get_global_size(0) : get_global_size(1);
+    // Panels of A are dealt evenly: a last work-item with few of them would leave a thread idle.
+    ulong a_panels = (rows + TILE_M - 1) / TILE_M;
+    ulong first_row = item * a_panels / items * TILE_M;
+    ulong end_row = min(rows, (item + 1) * a_panels / items * TILE_M);
+    multiply_panel(panels + first_row * depth, end_row - first_row, depth,
+                   b + b_offset + column * (b_k_major ? 1 : b_stride), b_stride, b_k_major,
+                   (int)min((ulong)TILE_N, columns - column),
+                   panels + sum_place + first_row * sum_stride + column, sum_stride,
+                   c + c_offset + first_row * c_stride + column, c_stride, alpha, accumulate,
+                   is_first, is_last);
+}
+
+// forja_matmul_blocks: all of k in one launch. A work-item owns a block of C: it packs up to
+// PANELS_PER_ITEM panels of A where no other reads them, and multiplies its columns with them, panel by
+// panel of B.
+//
+// Launch    global (blocks of columns, blocks of rows), local (1, 1); both sides are dealt in panels
+// Panels    of work-item i start at i · panels_stride floats
+// Tail      as above
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void forja_matmul_blocks(
+    __global float *panels, ulong panels_stride, __global const storage_t *a, ulong a_offset,
+    ulong a_stride, int a_k_major, __global const storage_t *b, ulong b_offset, ulong b_stride,
+    int b_k_major, __global output_t *c, ulong c_offset, ulong c_stride, ulong rows, ulong columns,
+    ulong depth, float alpha, int accumulate) {
+    ulong a_panels = (rows + TILE_M - 1) / TILE_M, b_panels = (columns + TILE_N - 1) / TILE_N;
+    ulong row_item = get_global_id(1), row_items = get_global_size(1);
+    ulong column_item = get_global_id(0), column_items = get_global_size(0);
+    ulong first_row = row_item * a_panels / row_items * TILE_M;
+    ulong end_row = min(rows, (row_item + 1) * a_panels / row_items * TILE_M);
+    ulong first_column = column_item * b_panels / column_items * TILE_N;
+    ulong end_column = min(columns, (column_item + 1) * b_panels / column_items * TILE_N);
+    panels += (row_item * column_items + column_item) * panels_stride;
+    a += a_offset + first_row * (a_k_major ? 1 : a_stride);
+    ulong groups = (end_row - first_row + PANELS_PER_PACK * TILE_M - 1) / (PANELS_PER_PACK * TILE_M);
+    for (ulong k = 0; k < depth; k += PACK_DEPTH)
+        for (ulong group = 0; group < groups; group++)
+            pack_group(panels, TILE_M, a, a_stride, a_k_major, group, end_row - first_row, k, depth);
+    b += b_offset;
+    c += c_offset + first_row * c_stride;
+    for (ulong column = first_column; column < end_column; column += TILE_N)
+        multiply_panel(panels, end_row - first_row, depth, b + column * (b_k_major ? 1 : b_stride),
+                       b_stride, b_k_major, (int)min((ulong)TILE_N, columns - column), panels, 0,
+                       c + column, c_stride, alpha, accumulate, 1, 1);
 }
 #endif
 

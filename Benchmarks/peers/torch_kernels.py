@@ -127,6 +127,7 @@ def main():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
+    rows.keep_freed_memory()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     on_gpu = options.device != "cpu"

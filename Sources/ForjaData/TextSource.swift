@@ -33,6 +33,13 @@ public struct TextSource: Sendable, Hashable {
         self.init(path: path, format: isRows ? .jsonLines : .plainText)
     }
 
+    /// A source for each path.
+    public static func all(_ paths: [String]) throws(ForjaError) -> [TextSource] {
+        var sources: [TextSource] = []
+        for path in paths { sources.append(try TextSource(path: path)) }
+        return sources
+    }
+
     /// SHA-256 over formats and contents of the sources, in order; names do not count.
     ///
     /// - Throws: `.inputOutput` naming the file.

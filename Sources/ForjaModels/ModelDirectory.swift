@@ -28,6 +28,15 @@ public struct ModelDirectory: Sendable {
         return try Tokenizer(contentsOf: file)
     }
 
+    /// Chats as the model was trained on them.
+    ///
+    /// - Throws: `.invalidInput` when the directory names no template that is known.
+    public func chatEncoder(_ tokenizer: Tokenizer) throws(ForjaError) -> ChatEncoder {
+        try ChatEncoder(
+            directory: path, tokenizer: tokenizer,
+            endOfText: huggingFace.endOfTextIDs.first.flatMap(tokenizer.token(of:)))
+    }
+
     public func safetensors() throws(ForjaError) -> SafetensorsDirectory {
         try SafetensorsDirectory(path)
     }

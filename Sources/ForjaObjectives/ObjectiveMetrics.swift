@@ -1,6 +1,6 @@
 /// Figures of an objective, kept so that those of microsteps and ranks add up to those of the step.
-public struct ObjectiveMetrics: Sendable, Equatable {
-    private struct Mean: Equatable {
+public struct ObjectiveMetrics: Sendable, Equatable, Codable {
+    private struct Mean: Equatable, Codable {
         var sum = 0.0
         var weight = 0.0
     }

@@ -15,19 +15,25 @@ public final class Scheduler {
         let graph: StepGraph
         let plan: MemoryPlan
         let workspaceByteCount: Int
+        /// One, or two where the graph is cut.
+        var parts: [Part] = []
+    }
+
+    private struct Part {
         /// One list for a step's first microstep, one for the others; the same when nothing depends on it.
-        var first: [Action] = []
-        var following: [Action] = []
+        let first: [Action]
+        let following: [Action]
     }
 
     /// One thing to do, with every address resolved.
     private enum Action {
         /// A call of the engine, and the dispatch it belongs to.
         case call(StepGraph.Instruction, dispatch: Int)
-        /// Hands a collective to the communication lane.
-        case exchange(CommunicationLane.Call, ordinal: Int)
-        /// Waits until the run's collective with that ordinal is done.
-        case wait(ordinal: Int)
+        /// Hands a collective to the communication lane: one that overlaps, of the exchanged variable with that index;
+        /// `nil`: one to wait for.
+        case exchange(CommunicationLane.Call, exchanged: Int?)
+        /// Waits until the collective begun last on that exchanged variable, in this run or an earlier one, is done.
+        case wait(exchanged: Int)
     }
 
     public let queue: Queue
@@ -42,8 +48,14 @@ public final class Scheduler {
     private let memoryFix: String
     /// Runs the graphs' collectives; `nil` where no graph has any.
     private let communication: CommunicationLane?
-    /// The lane's number of each collective begun in this run, by ordinal; 0: not begun.
+    /// Variables on which collectives overlap computation, each with an index: graphs share them, so a collective begun in
+    /// a run of one graph may end in a run of another.
+    private var exchanged: [ObjectIdentifier: Int] = [:]
+    /// The lane's number of the collective begun last on each of them; 0: none.
     private var tickets: [Int] = []
+    /// Of the collective begun last, and of the newest one known to be done.
+    private var newestTicket = 0
+    private var doneTicket = 0
     private var profile: StepProfile?
 
     /// - Parameter memoryFix: What a user can do when memory does not suffice for these graphs: the remedy that an
@@ -164,6 +176,7 @@ public final class Scheduler {
             }
             try queue.reserveWorkspace(byteCount: workspaceByteCount)
         }
+        findExchangedVariables()
         for index in entries.indices {
             let graph = entries[index].graph
             let plan = entries[index].plan
@@ -178,63 +191,97 @@ public final class Scheduler {
             }
             let first = Binding(places: places, isFirstMicrostep: true)
             let following = Binding(places: places, isFirstMicrostep: false)
-            entries[index].first = actions(of: graph, first)
-            entries[index].following =
-                graph.dispatches.contains(where: \.dependsOnMicrostep)
-                ? actions(of: graph, following) : entries[index].first
+            let count = graph.dispatches.count
+            let ranges =
+                graph.firstPartCount.map { [0..<$0, $0..<count] } ?? [0..<count]
+            entries[index].parts = ranges.map { range in
+                let list = actions(of: graph, range, first)
+                return Part(
+                    first: list,
+                    following: graph.dispatches[range].contains(where: \.dependsOnMicrostep)
+                        ? actions(of: graph, range, following) : list)
+            }
         }
         isPrepared = true
     }
 
-    /// A graph's dispatches in order. A collective that overlaps is waited for by the first dispatch that touches what it
-    /// works on.
-    private func actions(of graph: StepGraph, _ binding: Binding) -> [Action] {
-        var actions: [Action] = []
-        var ordinal = 0
-        /// Ordinals of collectives under way, by storage.
-        var underWay: [Int: Int] = [:]
-        for (index, dispatch) in graph.dispatches.enumerated() {
-            if let awaited = (dispatch.reads + dispatch.writes).compactMap({ underWay[$0] }).max() {
-                actions.append(.wait(ordinal: awaited))
-                // The lane works in order, so those before it are done too.
-                underWay = underWay.filter { $0.value > awaited }
+    private func findExchangedVariables() {
+        for graph in entries.map(\.graph) {
+            for dispatch in graph.dispatches where dispatch.collective?.overlaps == true {
+                for storage in dispatch.writes {
+                    guard case .variable(let variable) = graph.storages[storage].kind,
+                        exchanged[ObjectIdentifier(variable.root)] == nil
+                    else { continue }
+                    exchanged[ObjectIdentifier(variable.root)] = exchanged.count
+                }
             }
-            guard let collective = dispatch.collective else {
-                actions.append(.call(dispatch.prepare(binding), dispatch: index))
+        }
+        tickets = Array(repeating: 0, count: exchanged.count)
+    }
+
+    /// A run of a graph's dispatches in order. A collective that overlaps is waited for by the first dispatch that touches what it
+    /// works on, be it of this run or of one that comes later.
+    private func actions(
+        of graph: StepGraph, _ range: Range<Int>, _ binding: Binding
+    ) -> [Action] {
+        var actions: [Action] = []
+        let places = graph.storages.map { storage -> Int? in
+            guard case .variable(let variable) = storage.kind else { return nil }
+            return exchanged[ObjectIdentifier(variable.root)]
+        }
+        /// Exchanged variables on which a collective may be under way, at first one of an earlier run.
+        var underWay = Set(exchanged.values)
+        for index in range {
+            let dispatch = graph.dispatches[index]
+            if let collective = dispatch.collective {
+                let call = CommunicationLane.Call(
+                    name: dispatch.name, dispatch: collective, span: collective.span(binding))
+                guard let communication else {
+                    preconditionFailure("\(dispatch.name): the scheduler has no communication lane")
+                }
+                communication.reserve(byteCount: call.byteCount)
+                // The lane works in order, so a collective waits for those before it of itself.
+                let place = collective.overlaps ? places[dispatch.writes[0]] : nil
+                actions.append(.exchange(call, exchanged: place))
+                if let place { underWay.insert(place) }
                 continue
             }
-            let call = CommunicationLane.Call(
-                name: dispatch.name, dispatch: collective, span: collective.span(binding))
-            guard let communication else {
-                preconditionFailure("\(dispatch.name): the scheduler has no communication lane")
+            for storage in dispatch.reads + dispatch.writes {
+                guard let place = places[storage], underWay.remove(place) != nil else { continue }
+                actions.append(.wait(exchanged: place))
             }
-            communication.reserve(byteCount: call.byteCount)
-            actions.append(.exchange(call, ordinal: ordinal))
-            if collective.overlaps {
-                for storage in dispatch.writes { underWay[storage] = ordinal }
-            } else {
-                actions.append(.wait(ordinal: ordinal))
-            }
-            ordinal += 1
+            actions.append(.call(dispatch.prepare(binding), dispatch: index))
         }
-        if tickets.count < ordinal { tickets = Array(repeating: 0, count: ordinal) }
         return actions
     }
 
-    /// Queues one run of a graph, and waits for its collectives. Reading a variable afterwards waits for the rest.
+    /// Queues one run of a graph. Reading a variable afterwards waits for what is queued, but not for collectives that
+    /// overlap: `finishCollectives` does.
     ///
     /// - Parameters:
     ///   - isFirstMicrostep: Gradients and sums that collect over a step are overwritten, not added to.
     ///   - isLastMicrostep: What collects over a step is complete, and exchanged with other ranks.
+    ///   - part: Of a graph that is cut, 0 or 1. Between its parts no other graph runs: they share the arena.
     public func run(
-        _ id: GraphID, isFirstMicrostep: Bool = true, isLastMicrostep: Bool = true
+        _ id: GraphID, isFirstMicrostep: Bool = true, isLastMicrostep: Bool = true, part: Int = 0
     ) throws(ForjaError) {
         try prepare()
         let entry = entries[id.index]
+        let list = entry.parts[part]
         do throws(ForjaError) {
             try run(
-                isFirstMicrostep ? entry.first : entry.following, of: entry.graph,
+                isFirstMicrostep ? list.first : list.following, of: entry.graph,
                 isLastMicrostep: isLastMicrostep)
+        } catch {
+            communication?.abandon(error)
+            throw error
+        }
+    }
+
+    /// Waits until no collective is under way: before anyone but a run reads or writes what they work on.
+    package func finishCollectives() throws(ForjaError) {
+        do throws(ForjaError) {
+            try wait(for: newestTicket)
         } catch {
             communication?.abandon(error)
             throw error
@@ -245,7 +292,6 @@ public final class Scheduler {
         _ actions: [Action], of graph: StepGraph, isLastMicrostep: Bool
     ) throws(ForjaError) {
         let handle = queue.handle
-        var newest = 0
         for action in actions {
             switch action {
             case .call(let instruction, let dispatch):
@@ -263,25 +309,28 @@ public final class Scheduler {
                 try named(graph.dispatches[dispatch].name) { () throws(ForjaError) in
                     try engineCheck(status)
                 }
-            case .exchange(let call, let ordinal):
-                guard isLastMicrostep || !call.dispatch.onlyInLastMicrostep else {
-                    tickets[ordinal] = 0
-                    continue
-                }
+            case .exchange(let call, let place):
+                guard isLastMicrostep || !call.dispatch.onlyInLastMicrostep else { continue }
                 try named(call.name) { () throws(ForjaError) in
-                    newest = try communication!.submit(call, after: queue)
+                    newestTicket = try communication!.submit(call, after: queue)
                 }
-                tickets[ordinal] = newest
-            case .wait(let ordinal):
-                try wait(for: tickets[ordinal])
+                if let place {
+                    tickets[place] = newestTicket
+                } else {
+                    try wait(for: newestTicket)
+                }
+            case .wait(let place):
+                try wait(for: tickets[place])
             }
         }
-        if newest > 0 { try wait(for: newest) }
     }
 
     private func wait(for ticket: Int) throws(ForjaError) {
+        guard ticket > doneTicket else { return }
         let start = trace == nil ? 0 : Trace.now
         try communication!.wait(for: ticket)
+        // The lane works in order, so those before it are done too.
+        doneTicket = ticket
         trace?.add("wait for ranks", "wait", lane: .compute, since: start)
     }
 

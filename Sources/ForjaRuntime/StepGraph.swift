@@ -72,6 +72,8 @@ public final class StepGraph {
     /// Storages written again by recomputation, by the storage they stand in for.
     private var substitution: [Int: Int] = [:]
     private let recompute: RecomputePolicy
+    /// Dispatches of the first part of a graph that runs in two; `nil`: in one.
+    package private(set) var firstPartCount: Int?
 
     private struct Gradient {
         var tensor: Tensor
@@ -144,7 +146,18 @@ public final class StepGraph {
 
     func append(_ dispatch: Dispatch) { dispatches.append(dispatch) }
 
-    func insert(_ dispatch: Dispatch, at index: Int) { dispatches.insert(dispatch, at: index) }
+    func insert(_ dispatch: Dispatch, at index: Int) {
+        dispatches.insert(dispatch, at: index)
+        if let count = firstPartCount, index < count { firstPartCount = count + 1 }
+    }
+
+    /// Ends the first part: what is recorded from here on runs when the host has read what came before and written what
+    /// comes after needs (`Scheduler.run(part:)`).
+    package func cut() {
+        precondition(
+            firstPartCount == nil && openBlock == nil, "a graph is cut once, outside blocks")
+        firstPartCount = dispatches.count
+    }
 
     /// Adds the rule that `backward()` runs in this place of the reverse order.
     package func onBackward(_ apply: @escaping () throws(ForjaError) -> Void) {

@@ -31,9 +31,13 @@ public final class MetricsLog {
 
     /// Opens the log, cut back to what a checkpoint at `step` had seen: later lines and a torn last one go.
     ///
-    /// - Parameter step: Steps done; 0 starts an empty log.
-    public init(directory: String, continuingAfter step: Int) throws(ForjaError) {
-        path = (directory as NSString).appendingPathComponent(Self.fileName)
+    /// - Parameters:
+    ///   - name: Another file whose every line has a `step`, for a stage's own lines.
+    ///   - step: Steps done; 0 starts an empty log.
+    public init(
+        directory: String, name: String = fileName, continuingAfter step: Int
+    ) throws(ForjaError) {
+        path = (directory as NSString).appendingPathComponent(name)
         let kept = try Self.lines(at: path).filter { $0.step <= step }
         try AtomicFile.write(kept.map { $0.text + "\n" }.joined(), to: path)
         descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
@@ -47,8 +51,11 @@ public final class MetricsLog {
     deinit { close(descriptor) }
 
     /// Appends one line.
-    public func append(_ line: MetricsLine) throws(ForjaError) {
-        try check(writeAll(Array((line.json + "\n").utf8), to: descriptor), "append to")
+    public func append(_ line: MetricsLine) throws(ForjaError) { try append(line.json) }
+
+    /// Appends one line, a JSON object with a `step`.
+    public func append(_ json: String) throws(ForjaError) {
+        try check(writeAll(Array((json + "\n").utf8), to: descriptor), "append to")
     }
 
     /// Makes everything appended durable.
@@ -66,14 +73,16 @@ public final class MetricsLog {
         }
     }
 
-    /// Newest validation loss in a run's log, nats per token; `nil` when there is none.
-    public static func lastValidationLoss(directory: String) throws(ForjaError) -> Double? {
+    /// Figures of the newest validation in a run's log, by name; empty when there is none.
+    public static func lastValidation(directory: String) throws(ForjaError) -> [String: Double] {
         let path = (directory as NSString).appendingPathComponent(fileName)
         for line in try lines(at: path).reversed() {
             let object = try? JSONSerialization.jsonObject(with: Data(line.text.utf8))
-            if let loss = (object as? [String: Any])?["validation_loss"] as? Double { return loss }
+            guard var figures = object as? [String: Any], figures["loss"] == nil else { continue }
+            figures["step"] = nil
+            return figures.compactMapValues { $0 as? Double }
         }
-        return nil
+        return [:]
     }
 
     /// Whole lines of a log with their steps; a torn last line is left out.

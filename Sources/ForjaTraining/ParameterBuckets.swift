@@ -12,6 +12,7 @@ import ForjaRuntime
 ///     backward → reduce-scatter of gradients → norm → AdamW on the shard → all-gather of weights
 ///
 /// and without: backward → all-reduce of gradients → norm → AdamW on everything. Both give every rank the same weights.
+/// Reductions run beside the backward pass, gathers beside the next step's forward pass.
 /// ZeRO-1: Rajbhandari et al., 2020, arXiv:1910.02054.
 final class ParameterBuckets {
     /// What this rank updates.
@@ -98,8 +99,13 @@ final class ParameterBuckets {
         }
     }
 
-    /// Has each bucket reduced as soon as it is complete. After the backward pass is recorded.
-    func reduceGradients(in graph: StepGraph) {
+    /// Has the loss reduced as soon as it is there and each bucket as soon as it is complete. After the backward pass is
+    /// recorded.
+    func reduceGradients(in graph: StepGraph, scalars: Tensor) {
+        graph.insertCollective(
+            .allReduce,
+            afterLastWriteOf: scalars.elements(from: StepScalar.lossSum.rawValue, count: 1),
+            over: group)
         // Ranks pair their collectives by position, so every rank goes through the buckets in the order of the recorded
         // step, never in the order in which they happen to be ready.
         for bucket in gradients {
@@ -111,21 +117,22 @@ final class ParameterBuckets {
 
     /// Records the step's end: global norm, update, and every rank's weights for all.
     func recordUpdate(in graph: StepGraph, scalars: Tensor, settings: AdamWSettings) {
-        let own = states.map { state in
-            let index = parameters.firstIndex { $0 === state.parameter }!
-            return gradient(layout.slots[index], graph)
+        /// States with their gradients, by bucket.
+        var own = gradients.map { _ in [(state: AdamWState, gradient: Tensor)]() }
+        for state in states {
+            let slot = slot(of: state.parameter)
+            let part = gradient(slot, graph)
                 .elements(from: state.elements.lowerBound, count: state.elements.count)
+            own[slot.bucket].append((state, part))
         }
-        graph.recordCollective(
-            .allReduce, on: scalars.elements(from: StepScalar.lossSum.rawValue, count: 1),
-            over: group)
         let all = graph.tensor(partials)
         let tensor = sharding.group
         let replica = all.elementCount / tensor.rankCount
         let part = all.elements(from: tensor.rank * replica, count: replica)
         // What every rank of the tensor group has counts once: the other ranks' places stay zero.
-        let counted = zip(states, own)
-            .filter { tensor.rank == 0 || !isReplicated($0.0.parameter) }.map { $0.1 }
+        // Bucket by bucket, while later ones are still being reduced.
+        let counted = own.joined()
+            .filter { tensor.rank == 0 || !isReplicated($0.state.parameter) }.map(\.gradient)
         if shardsState {
             graph.recordSumSquares(
                 of: counted,
@@ -136,9 +143,10 @@ final class ParameterBuckets {
         }
         graph.recordCollective(.allGather, on: all, over: tensor, block: replica)
         graph.recordGradientNorm(partials: all, scalars: scalars)
-        for bucket in weights.indices {
-            for (state, gradient) in zip(states, own)
-            where slot(of: state.parameter).bucket == bucket {
+        // What backward finished last, the next step's forward reads first: that is updated and sent first, and every
+        // bucket is waited for only where forward comes to it.
+        for bucket in weights.indices.reversed() {
+            for (state, gradient) in own[bucket] {
                 graph.recordAdamW(state, gradient: gradient, scalars: scalars, settings: settings)
             }
             guard shardsState else { continue }

@@ -9,7 +9,7 @@ import ForjaRuntime
 enum RankAgreement {
     /// - Throws: `.rankFailed` on every rank, naming what differs and between which ranks.
     static func check(
-        _ rank: MeshRank, recipe: Recipe, data: TrainingData, engine: TrainingEngine
+        _ rank: MeshRank, recipe: Recipe, data: any StageData, engine: TrainingEngine
     ) throws(ForjaError) {
         guard rank.mesh.rankCount > 1 else { return }
         try compare(

@@ -64,7 +64,7 @@ public struct Rehearsal: Sendable {
             (0..<400).map { "\($0)" }.joined(separator: " "), to: file("text.txt"))
         let recipe = try Recipe(yaml: recipe, file: file("recipe.yaml"))
         let run = try RunDirectory(path: file("run"), isResuming: false)
-        let data = try TrainingData(recipe: recipe, run: run, observer: SilentObserver())
+        let data = try recipe.readData(run: run, observer: SilentObserver())
         let trainer = try Trainer(
             recipe: recipe, data: data, run: run, isResuming: false, queue: queue,
             peakFlopsPerSecond: nil, observer: SilentObserver())

@@ -5,7 +5,7 @@ import Foundation
 /// The directory of one run, locked while a process uses it.
 ///
 ///     recipe.yaml  metrics.jsonl  events.out.tfevents.*  manifest.json
-///     checkpoints/step-N/  samples/
+///     checkpoints/step-N/  samples/  heartbeats/rank-N (of several ranks)
 public struct RunDirectory: Sendable {
     public let path: String
     /// `nil` where another rank's process holds it.
@@ -40,7 +40,8 @@ public struct RunDirectory: Sendable {
         let present = Set(entries(of: path).filter { !$0.hasPrefix(".") })
         let own: Set = ["checkpoints", "samples"]
         return present.isEmpty
-            || present.isSuperset(of: own) && present.isSubset(of: own.union(["tokenizer.json"]))
+            || present.isSuperset(of: own)
+                && present.isSubset(of: own.union(["tokenizer.json", "heartbeats"]))
                 && own.allSatisfy {
                     entries(of: (path as NSString).appendingPathComponent($0)).isEmpty
                 }
@@ -48,6 +49,13 @@ public struct RunDirectory: Sendable {
 
     public func file(_ name: String) -> String {
         (path as NSString).appendingPathComponent(name)
+    }
+
+    /// Where the ranks of a mesh say how far they are; made when it is asked for.
+    public func heartbeats() throws(ForjaError) -> String {
+        let directory = file("heartbeats")
+        try makeDirectory(at: directory)
+        return directory
     }
 
     public func checkpoint(step: Int) -> String { file("checkpoints/step-\(step)") }

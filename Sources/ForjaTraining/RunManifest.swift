@@ -37,7 +37,7 @@ enum RunManifest {
     /// - Throws: `.invalidInput` naming the recipe's key and both SHA-256; `.damagedFile` when a run that has
     ///   checkpoints has no manifest to compare with.
     static func checkContents(
-        of data: TrainingData, recipe: Recipe, in run: RunDirectory
+        of data: any StageData, recipe: Recipe, in run: RunDirectory
     ) throws(ForjaError) {
         struct Stored: Decodable {
             let data: [String: String]
@@ -83,7 +83,7 @@ enum RunManifest {
     }
 
     static func write(
-        to run: RunDirectory, recipe: Recipe, data: TrainingData, engine: TrainingEngine,
+        to run: RunDirectory, recipe: Recipe, data: any StageData, engine: TrainingEngine,
         secondsSpent: Double, step: Int
     ) throws(ForjaError) {
         let encoder = JSONEncoder()

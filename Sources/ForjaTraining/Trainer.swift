@@ -13,23 +13,23 @@ import Foundation
 public final class Trainer {
     private let recipe: Recipe
     private let rank: MeshRank
-    private let data: TrainingData
+    private let data: any StageData
+    private let stage: any TrainingStage
     private let run: RunDirectory
     private let engine: TrainingEngine
     private let observer: any TrainingObserver
     private let schedule: LearningRateSchedule
-    private let loader: WindowLoader
     private let peakFlopsPerSecond: Double?
     private var queue: Queue { engine.queue }
-    /// The model that the run started from; `nil` for fresh weights.
-    private let source: ModelDirectory?
+    private let start: StartingWeights
     /// Continues the recipe's prompt after each validation; made with the step, so that its memory is refused with it.
     private let sampler: Generator?
     private let samplePrompt: [Int32]
 
     /// Steps done so far.
     private var step = 0
-    private var lastValidationLoss: Double?
+    /// Figures of the last validation, by name.
+    private var lastValidation: [String: Double] = [:]
     private let began = Date()
     /// What the run had taken when it was stopped.
     private let secondsBefore: Double
@@ -44,7 +44,7 @@ public final class Trainer {
     ///   - observer: Told by the first rank only.
     /// - Throws: Besides, `.rankFailed` when the ranks do not start from the same.
     public init(
-        recipe: Recipe, data: TrainingData, run: RunDirectory, isResuming: Bool, queue: Queue,
+        recipe: Recipe, data: any StageData, run: RunDirectory, isResuming: Bool, queue: Queue,
         rank: MeshRank = .single, peakFlopsPerSecond: Double?, observer: any TrainingObserver
     ) throws(ForjaError) {
         precondition(rank.mesh == recipe.mesh, "the rank belongs to another mesh")
@@ -57,32 +57,31 @@ public final class Trainer {
         self.peakFlopsPerSecond = peakFlopsPerSecond
         schedule = recipe.schedule
         if let adjustments = schedule.adjustments { observer.note(adjustments) }
-        loader = try data.trainLoader(for: recipe)
-        source = if let path = recipe.modelSource { try ModelDirectory(path) } else { nil }
+        stage = try data.makeStage(recipe: recipe, rank: rank)
+        start = try StartingWeights(recipe)
+        let tokenizer = data.tokenizer.tokenizer
         let configuration =
-            if let source { source.configuration } else {
-                try recipe.modelConfiguration(vocabularySize: data.tokenizer.vocabularySize)
+            if let source = start.source { source.configuration } else {
+                try recipe.modelConfiguration(vocabularySize: tokenizer.vocabularySize)
             }
-        guard data.tokenizer.vocabularySize <= configuration.vocabularySize else {
+        guard tokenizer.vocabularySize <= configuration.vocabularySize else {
             throw ForjaError(
                 .invalidInput,
-                "the tokenizer has \(data.tokenizer.vocabularySize) tokens and the model "
+                "the tokenizer has \(tokenizer.vocabularySize) tokens and the model "
                     + "\(configuration.vocabularySize)",
                 fix: "use the model's own tokenizer: remove tokenizer from the recipe")
         }
         let model = LlamaModel(
             configuration, computeType: recipe.computeType, positions: recipe.sequenceLength,
             sharding: try LlamaSharding(configuration, over: rank.tensor))
-        var shape = recipe.stepShape
-        shape.documentMask = data.masksDocuments(recipe)
         let checkpoint = isResuming ? try TrainingCheckpoint.newestWhole(in: run, for: rank) : nil
         // Before the step is planned: workspaces follow from the kernels.
         if let note = try checkpoint?.restoreKernels(on: queue.device) { observer.note(note) }
         engine = try TrainingEngine(
-            model: model, shape: shape, optimizer: recipe.optimizer, queue: queue, rank: rank,
+            model: model, shape: stage.shape, optimizer: recipe.optimizer, queue: queue, rank: rank,
             shardsState: recipe.shardsOptimizerState)
         try engine.prepare()
-        samplePrompt = recipe.samplePrompt.map { data.tokenizer.encode($0) } ?? []
+        samplePrompt = recipe.samplePrompt.map { tokenizer.encode($0) } ?? []
         sampler =
             samplePrompt.isEmpty || rank.mesh.dataIndex(of: rank.rank) != 0
             ? nil
@@ -90,34 +89,41 @@ public final class Trainer {
                 model: model, sequences: 1, capacity: samplePrompt.count + recipe.sampleTokens,
                 queue: queue)
         try sampler?.prepare()
-        if let checkpoint {
-            step = try checkpoint.restore(engine, recipe: recipe)
-            observer.note("resumed from step \(step)")
-            let build = RunManifest.build(queue.device)
-            var changed = build.keys.sorted().filter { checkpoint.state.build[$0] != build[$0] }
-            if checkpoint.state.mesh != TrainingCheckpoint.mesh(of: rank, recipe) {
-                changed.append("mesh")
-            }
-            if !changed.isEmpty {
-                observer.note(
-                    "\(changed.joined(separator: ", ")) changed since that checkpoint: results "
-                        + "may differ in the last bits from an uninterrupted run")
-            }
-        } else {
-            if isResuming { observer.note("no checkpoint yet: starting from the beginning") }
-            if let source {
-                try model.load(from: source.safetensors(), on: queue)
-            } else {
-                try model.initialize(seed: recipe.seed, on: queue)
-            }
+        if isResuming, checkpoint == nil {
+            observer.note("no checkpoint yet: starting from the beginning")
         }
+        if checkpoint == nil || stage.readsStartingWeights {
+            try start.write(to: model, on: queue)
+        }
+        step = checkpoint?.state.step ?? 0
+        secondsBefore = step > 0 ? RunManifest.secondsSpent(in: run) : 0
+        try stage.prepare(
+            StageContext(
+                recipe: recipe, engine: engine, run: run, start: start, firstStep: step,
+                observer: observer))
+        if let checkpoint { try restore(checkpoint) }
         if rank.isFirst {
             try TrainingCheckpoint.requireRoom(
-                for: model, tokenizerByteCount: data.tokenizerByteCount, recipe: recipe,
+                for: model, tokenizerByteCount: data.tokenizer.byteCount, recipe: recipe,
                 after: step, in: run)
         }
         try RankAgreement.check(rank, recipe: recipe, data: data, engine: engine)
-        secondsBefore = step > 0 ? RunManifest.secondsSpent(in: run) : 0
+    }
+
+    private func restore(_ checkpoint: TrainingCheckpoint) throws(ForjaError) {
+        try checkpoint.restore(engine, recipe: recipe)
+        if let state = checkpoint.state.stage { try stage.restore(state) }
+        observer.note("resumed from step \(step)")
+        let build = RunManifest.build(queue.device)
+        var changed = build.keys.sorted().filter { checkpoint.state.build[$0] != build[$0] }
+        if checkpoint.state.mesh != TrainingCheckpoint.mesh(of: rank, recipe) {
+            changed.append("mesh")
+        }
+        if !changed.isEmpty {
+            observer.note(
+                "\(changed.joined(separator: ", ")) changed since that checkpoint: results "
+                    + "may differ in the last bits from an uninterrupted run")
+        }
     }
 
     /// Has every dispatch and collective recorded from now on.
@@ -128,11 +134,11 @@ public final class Trainer {
 
     /// Trains to the last step.
     ///
-    /// - Returns: Validation loss after the last step, nats per token; `nil` when no text is held out.
+    /// - Returns: Figures of the last validation by name, `validation_loss` among them; empty when nothing is held out.
     /// - Throws: `.interrupted` after saving when a signal arrived; `.notFinite` when loss or gradient was NaN or infinite,
     ///   with weights as before that step.
     @discardableResult
-    public func train() throws(ForjaError) -> Double? {
+    public func train() throws(ForjaError) -> [String: Double] {
         let metrics =
             rank.isFirst ? try MetricsLog(directory: run.path, continuingAfter: step) : nil
         let tensorBoard =
@@ -150,7 +156,7 @@ public final class Trainer {
             try InjectedFault.trigger(rank: rank.rank, step: number, engine: engine)
             let learningRate = schedule.learningRate(at: number)
             let start = Date()
-            let result = try runStep(number: number, learningRate: learningRate)
+            let (result, figures) = try runStep(number: number, learningRate: learningRate)
             rate.add(seconds: Date().timeIntervalSince(start))
             step = number
             let tokensPerSecond =
@@ -161,13 +167,14 @@ public final class Trainer {
             line.add("learning_rate", learningRate)
             line.add("gradient_norm", result.gradientNorm)
             line.add("tokens_per_s", tokensPerSecond.rounded())
+            for (name, value) in figures { line.add(name, value) }
             try metrics?.append(line)
             try tensorBoard?.write(
                 step: number,
                 scalars: [
                     ("loss", Float(result.loss)), ("learning_rate", Float(learningRate)),
                     ("gradient_norm", result.gradientNorm),
-                ])
+                ] + figures.map { ($0.key, Float($0.value)) })
 
             let isLast = number == recipe.maxSteps
             let isEvaluated = isLast || isDue(number, every: recipe.evaluationEverySteps)
@@ -187,7 +194,7 @@ public final class Trainer {
             }
         }
         try metrics?.synchronize()
-        return lastValidationLoss
+        return lastValidation
     }
 
     /// The signal that any rank received: all stop after the same step.
@@ -201,74 +208,65 @@ public final class Trainer {
         interval > 0 && step % interval == 0
     }
 
-    private func runStep(number: Int, learningRate: Double) throws(ForjaError) -> StepResult {
-        let shape = engine.shape
-        var microbatches: [Batch] = []
-        for index in 0..<shape.accumulation {
-            // A microstep's rows lie together, and in them those of each data-parallel rank: all ranks together train on
-            // the rows of one device.
-            let first =
-                (index * rank.mesh.data + rank.mesh.dataIndex(of: rank.rank)) * shape.sequences
-            microbatches.append(
-                try loader.batch(
-                    step: number - 1, sequences: recipe.batchSize,
-                    rows: first..<(first + shape.sequences)))
-        }
+    /// - Returns: Beside the engine's results the figures of objective and stage, by name.
+    private func runStep(
+        number: Int, learningRate: Double
+    ) throws(ForjaError) -> (StepResult, figures: [(key: String, value: Double)]) {
+        let work = try stage.work(forStep: number)
         let result = try engine.step(
-            number: number, microbatches: microbatches, learningRate: Float(learningRate),
+            number: number, work: work, learningRate: Float(learningRate),
             maxGradientNorm: recipe.maxGradientNorm)
         guard result.isFinite else {
-            let ranges = microbatches.flatMap(\.sourceRanges)
-            let places = ranges.prefix(3).map { "\($0.lowerBound) ..< \($0.upperBound)" }
+            let places = stage.places(of: work)
             let newest = run.checkpointSteps.last
             throw ForjaError(
                 .notFinite,
                 "step \(number) gave loss \(result.loss) and gradient norm "
-                    + "\(result.gradientNorm) on tokens \(places.joined(separator: ", "))"
-                    + (ranges.count > 3 ? " and \(ranges.count - 3) more ranges" : "")
-                    + "; the step was not applied",
+                    + "\(result.gradientNorm)\(places.isEmpty ? "" : " on \(places)"); the step "
+                    + "was not applied",
                 fix: "lower schedule.learning_rate or look at that data"
                     + (newest.map { "; step-\($0) is whole" } ?? ""))
         }
-        return result
+        let figures = result.metrics.values.merging(work.metrics) { objective, _ in objective }
+        return (result, figures.sorted { $0.key < $1.key })
     }
 
     private func validate(
         metrics: MetricsLog?, tensorBoard: TensorBoardWriter?
     ) throws(ForjaError) {
-        guard
-            let windows = try data.validationWindows(for: recipe)
-        else { return }
-        // Ranks take turns over the windows.
-        var first = rank.mesh.dataIndex(of: rank.rank) * engine.shape.sequences
-        let loss = try engine.validate { () throws(ForjaError) -> Batch? in
-            guard first < windows.count else { return nil }
-            defer { first += engine.shape.sequences * rank.mesh.data }
-            return try windows.batch(first..<(first + engine.shape.sequences))
-        }
-        lastValidationLoss = loss
+        let figures = try stage.validate()
+        guard !figures.isEmpty else { return }
+        lastValidation = figures
         var line = MetricsLine(step: step)
-        line.add("validation_loss", loss)
+        let sorted = figures.sorted { $0.key < $1.key }
+        for (name, value) in sorted { line.add(name, value) }
         try metrics?.append(line)
-        try tensorBoard?.write(step: step, scalars: [("validation_loss", Float(loss))])
+        try tensorBoard?.write(
+            step: step,
+            scalars: sorted.map {
+                // Apart from the same figures of steps.
+                ($0.key.hasPrefix("validation") ? $0.key : "validation_\($0.key)", Float($0.value))
+            })
     }
 
     private func sample() throws(ForjaError) {
         guard let sampler else { return }
+        try engine.finishCollectives()
         let continuation = try sampler.generate(
             prompts: [samplePrompt], maxNewTokens: recipe.sampleTokens,
             sampling: SamplingSettings(temperature: 0.8, topK: 50, seed: recipe.seed))
         // Every rank of a tensor group took part.
         guard rank.isFirst else { return }
-        let text = data.tokenizer.decode(samplePrompt + continuation[0], skipSpecialTokens: true)
+        let text = data.tokenizer.tokenizer.decode(
+            samplePrompt + continuation[0], skipSpecialTokens: true)
         try AtomicFile.write(text + "\n", to: run.file("samples/step-\(step).txt"))
         observer.sample(text, step: step)
     }
 
     private func save() throws(ForjaError) {
         try TrainingCheckpoint.save(
-            engine, recipe: recipe, data: data, source: source?.huggingFace, step: step,
-            to: run.checkpoint(step: step))
+            engine, recipe: recipe, data: data, source: start.source?.huggingFace, step: step,
+            stage: stage.state, to: run.checkpoint(step: step))
         guard rank.isFirst else { return }
         run.removeOldCheckpoints(keeping: recipe.keptCheckpoints)
         try writeManifest()
@@ -287,7 +285,7 @@ public final class Trainer {
             sequenceLength: recipe.sequenceLength)
         return TrainingProgress(
             step: step, maxSteps: recipe.maxSteps, loss: result.loss,
-            validationLoss: lastValidationLoss, learningRate: learningRate,
+            validationLoss: lastValidation["validation_loss"], learningRate: learningRate,
             gradientNorm: result.gradientNorm, tokensPerSecond: tokensPerSecond,
             modelFlopsUtilization: peakFlopsPerSecond.map { flops * tokensPerSecond / $0 },
             secondsLeft: rate.secondsPerStep * Double(recipe.maxSteps - step))

@@ -30,6 +30,8 @@ struct TrainingCheckpoint {
         var build: [String: String]
         /// Which kernels computed it, where a choice was made; absent in older checkpoints.
         var kernels: KernelChoices?
+        /// What the stage knows beyond (recipe, step), in its own words.
+        var stage: String?
         /// SHA-256 by file and tensor.
         var checksums: [String: [String: String]]
     }
@@ -98,12 +100,13 @@ struct TrainingCheckpoint {
     ///
     /// - Parameters:
     ///   - data: Its tokenizer goes with the weights.
+    ///   - stage: What the stage keeps.
     ///   - source: What the run started from: its begin- and end-of-text ids stay those of the model.
     /// - Throws: `.inputOutput` naming bytes needed and free; `.rankFailed` when the ranks' weights are not the same. The
     ///   checkpoints before it stay whole.
     static func save(
-        _ engine: TrainingEngine, recipe: Recipe, data: TrainingData, source: HuggingFaceConfig?,
-        step: Int, to path: String
+        _ engine: TrainingEngine, recipe: Recipe, data: any StageData, source: HuggingFaceConfig?,
+        step: Int, stage: String?, to path: String
     ) throws(ForjaError) {
         let rank = engine.rank
         try engine.gatherMasters()
@@ -112,7 +115,7 @@ struct TrainingCheckpoint {
             rank.isFirst
             ? try AtomicDirectory(
                 at: path,
-                expectedByteCount: byteCount(of: engine.model, data.tokenizerByteCount)) : nil
+                expectedByteCount: byteCount(of: engine.model, data.tokenizer.byteCount)) : nil
         let temporaryPath = try rank.world.gather(directory?.temporaryPath ?? "")[0]
         var checksums: [String: [String: String]] = [:]
         if let directory {
@@ -142,7 +145,7 @@ struct TrainingCheckpoint {
             let state = State(
                 step: step, sequencesRead: step * recipe.batchSize, seed: recipe.seed,
                 mesh: mesh(of: rank, recipe), build: RunManifest.build(engine.queue.device),
-                kernels: engine.queue.device.kernelChoices, checksums: checksums)
+                kernels: engine.queue.device.kernelChoices, stage: stage, checksums: checksums)
             try AtomicFile.write(json(state), to: directory.path(of: stateName))
             try directory.commit(isReplacing: true)
         }
@@ -153,22 +156,26 @@ struct TrainingCheckpoint {
     ///
     /// - Returns: SHA-256 by tensor of the weights.
     private static func saveModel(
-        _ engine: TrainingEngine, data: TrainingData, source: HuggingFaceConfig?,
+        _ engine: TrainingEngine, data: any StageData, source: HuggingFaceConfig?,
         to directory: AtomicDirectory
     ) throws(ForjaError) -> [String: String] {
         let model = engine.model
-        let tokenizer = data.tokenizer
-        let ends =
+        let tokenizer = data.tokenizer.tokenizer
+        var ends =
             source?.endOfTextIDs
             ?? Tokenization.endOfTextNames.lazy.compactMap(tokenizer.id(of:)).prefix(1).map { $0 }
+        // What ends an answer ends generation.
+        ends += data.chat?.stopTokens.filter { !ends.contains($0) } ?? []
         try model.configuration.huggingFace(
             beginOfTextID: source?.beginOfTextID, endOfTextIDs: ends
         ).write(into: directory.temporaryPath)
         try tokenizer.write(to: directory.path(of: "tokenizer.json"))
         try AtomicFile.write(
             tokenizer.configuration(
-                endOfText: ends.first.flatMap(tokenizer.token(of:)),
-                maximumLength: model.configuration.contextLength),
+                endOfText: (data.chat?.endOfText).flatMap { $0.isEmpty ? nil : $0 }
+                    ?? ends.first.flatMap(tokenizer.token(of:)),
+                maximumLength: model.configuration.contextLength,
+                chatTemplate: data.chat?.template),
             to: directory.path(of: "tokenizer_config.json"))
         return try model.save(
             to: directory.path(of: SafetensorsDirectory.fileName), on: engine.queue
@@ -285,9 +292,7 @@ struct TrainingCheckpoint {
     }
 
     /// Sets weights and moments.
-    ///
-    /// - Returns: Steps done.
-    func restore(_ engine: TrainingEngine, recipe: Recipe) throws(ForjaError) -> Int {
+    func restore(_ engine: TrainingEngine, recipe: Recipe) throws(ForjaError) {
         guard state.seed == recipe.seed else {
             throw ForjaError(
                 .invalidInput, "\(path) was trained with seed \(state.seed), not \(recipe.seed)",
@@ -296,6 +301,5 @@ struct TrainingCheckpoint {
         try engine.model.load(from: SafetensorsDirectory(path), on: engine.queue)
         try OptimizerShards(directory: path, fileNames: optimizerNames)
             .restore(engine.states, of: engine.model, on: engine.queue)
-        return state.step
     }
 }

@@ -2,6 +2,7 @@ import ForjaCore
 import ForjaData
 import ForjaModels
 import ForjaNN
+import ForjaObjectives
 import ForjaParallel
 import ForjaRuntime
 
@@ -10,44 +11,6 @@ import ForjaRuntime
 #else
     import Darwin
 #endif
-
-/// The shape of a step: what the graphs are recorded for.
-public struct StepShape: Hashable, Sendable {
-    /// Sequences of one microstep on this rank, B.
-    public var sequences: Int
-    /// T.
-    public var sequenceLength: Int
-    /// Microsteps of one optimizer step.
-    public var accumulation: Int
-    /// Whether attention stays inside documents.
-    public var documentMask: Bool
-    public var recompute: StepGraph.RecomputePolicy
-
-    public init(
-        sequences: Int, sequenceLength: Int, accumulation: Int = 1, documentMask: Bool = false,
-        recompute: StepGraph.RecomputePolicy = .none
-    ) {
-        self.sequences = sequences
-        self.sequenceLength = sequenceLength
-        self.accumulation = accumulation
-        self.documentMask = documentMask
-        self.recompute = recompute
-    }
-
-    /// Of this rank.
-    public var tokensPerStep: Int { sequences * sequenceLength * accumulation }
-}
-
-/// What one optimizer step reports.
-public struct StepResult: Sendable {
-    /// Mean over the step's labels of −log p, in nats per token, before the update.
-    public var loss: Float
-    /// Norm of the mean gradient before clipping.
-    public var gradientNorm: Float
-    /// Whether loss and norm were finite; when not, no weight changed.
-    public var isFinite: Bool
-    public var labelCount: Int
-}
 
 /// Trains a Llama on one rank's device: records forward, backward and update once, then replays them.
 ///
@@ -65,7 +28,7 @@ public final class TrainingEngine {
 
     /// Runs the graphs; also says what they need before anything is allocated.
     public let scheduler: Scheduler
-    private let gradientGraph: Scheduler.GraphID
+    let gradientGraph: Scheduler.GraphID
     /// `nil` when one graph does both.
     private let updateGraph: Scheduler.GraphID?
     private let validationGraph: Scheduler.GraphID?
@@ -73,7 +36,10 @@ public final class TrainingEngine {
     private let tokens: Variable
     private let labels: Variable
     private let documentStart: Variable?
-    private let logProbabilityGradient: Variable
+    /// Of each position's label, `[N]`: what the host reads between the parts of a step; `nil` in one pass.
+    let logProbability: Variable?
+    /// `[N]`: −1 in one pass, else written by the host between the parts.
+    let logProbabilityGradient: Variable
     private let scalars: Variable
     private let validationLoss: Variable
     /// Collected gradients, one per parameter; empty with one microstep or several ranks.
@@ -97,12 +63,13 @@ public final class TrainingEngine {
     ///   - shape: Of this rank's part of a step.
     ///   - rank: Its place in the mesh; every rank records the same step.
     ///   - shardsState: ZeRO-1: each data-parallel rank keeps and updates its share of the optimizer's state.
-    ///   - overlapsReduction: Whether gradients are reduced while the backward pass still runs.
+    ///   - overlapsCommunication: Whether gradients are reduced while the backward pass still runs, and weights gathered
+    ///     during the next step's forward pass.
     ///   - memoryFix: As `Scheduler` takes it.
     public init(
         model: LlamaModel, shape: StepShape, optimizer: AdamWSettings, validates: Bool = true,
         queue: Queue, rank: MeshRank = .single, shardsState: Bool = true,
-        overlapsReduction: Bool = true, memoryFix: String = recipeMemoryFix
+        overlapsCommunication: Bool = true, memoryFix: String = recipeMemoryFix
     ) throws(ForjaError) {
         self.model = model
         self.rank = rank
@@ -118,6 +85,9 @@ public final class TrainingEngine {
         documentStart =
             shape.documentMask
             ? Variable(name: "document start", shape: [count], dtype: .int32) : nil
+        logProbability =
+            shape.lossForm == .twoPass
+            ? Variable(name: "label log-probability", shape: [count], dtype: .float32) : nil
         logProbabilityGradient = Variable(
             name: "dLoss/dLogProb", shape: [count], dtype: .float32)
         scalars = Variable(name: "step scalars", shape: [StepScalar.count], dtype: .float32)
@@ -125,16 +95,26 @@ public final class TrainingEngine {
         let parameters = model.parameters
         let isParallel = rank.data.rankCount > 1
         let (tokens, labels, documentStart) = (tokens, labels, documentStart)
-        let (logProbabilityGradient, scalars) = (logProbabilityGradient, scalars)
+        let (logProbability, logProbabilityGradient) = (logProbability, logProbabilityGradient)
+        let scalars = scalars
         func recordGradients(in graph: StepGraph) throws(ForjaError) {
-            let logProbability = try Self.forward(
-                in: graph, model: model, shape: shape, tokens: tokens, labels: labels,
-                documentStart: documentStart, gradient: graph.tensor(logProbabilityGradient))
-            graph.recordSum(
-                of: logProbability, scale: -1,
-                into: graph.tensor(scalars)
-                    .elements(from: StepScalar.lossSum.rawValue, count: 1),
-                accumulation: .addAfterFirstMicrostep)
+            let hidden = try Self.hidden(
+                in: graph, model: model, shape: shape, tokens: tokens,
+                documentStart: documentStart)
+            let gradient = graph.tensor(logProbabilityGradient)
+            if let logProbability {
+                try Self.recordTwoPasses(
+                    in: graph, hidden: hidden, model: model, shape: shape, labels: labels,
+                    logProbability: logProbability, gradient: gradient)
+            } else {
+                graph.recordSum(
+                    of: try Self.head(
+                        in: graph, hidden: hidden, model: model, labels: labels, gradient: gradient),
+                    scale: -1,
+                    into: graph.tensor(scalars)
+                        .elements(from: StepScalar.lossSum.rawValue, count: 1),
+                    accumulation: .addAfterFirstMicrostep)
+            }
             try graph.backward()
         }
         /// Each rank of the tensor group has norms' gradients of its own rows.
@@ -170,7 +150,7 @@ public final class TrainingEngine {
             } : []
         communication =
             rank.mesh.rankCount > 1
-            ? try CommunicationLane(device: queue.device, overlaps: overlapsReduction) : nil
+            ? try CommunicationLane(device: queue.device, overlaps: overlapsCommunication) : nil
         scheduler = Scheduler(
             queue: queue, communication: communication, memoryFix: memoryFix)
 
@@ -182,7 +162,7 @@ public final class TrainingEngine {
         try recordGradients(in: graph)
         let isOneGraph = shape.accumulation == 1 && !isParallel
         sumReplicatedGradients(in: graph, isOneGraph: isOneGraph)
-        buckets?.reduceGradients(in: graph)
+        buckets?.reduceGradients(in: graph, scalars: graph.tensor(scalars))
         let update = isOneGraph ? graph : StepGraph()
         if let buckets {
             buckets.recordUpdate(
@@ -203,13 +183,15 @@ public final class TrainingEngine {
         } else {
             masterGraph = nil
         }
-        if validates {
+        if validates, shape.lossForm == .onePass {
             let validation = StepGraph()
-            let logProbability = try Self.forward(
-                in: validation, model: model, shape: shape, tokens: tokens, labels: labels,
-                documentStart: documentStart, gradient: nil)
+            let hidden = try Self.hidden(
+                in: validation, model: model, shape: shape, tokens: tokens,
+                documentStart: documentStart)
             validation.recordSum(
-                of: logProbability, scale: -1, into: validation.tensor(validationLoss),
+                of: try Self.head(
+                    in: validation, hidden: hidden, model: model, labels: labels, gradient: nil),
+                scale: -1, into: validation.tensor(validationLoss),
                 accumulation: .addAfterFirstMicrostep)
             validationGraph = try scheduler.add(validation)
         } else {
@@ -217,22 +199,31 @@ public final class TrainingEngine {
         }
     }
 
-    deinit { communication?.end() }
+    deinit {
+        // Nobody may write into buffers that are about to go. Whoever waits for this step's end already has the error.
+        try? scheduler.finishCollectives()
+        communication?.end()
+    }
 
     /// Has every dispatch and collective recorded from now on.
     public func record(in trace: Trace.Recorder) { scheduler.trace = trace }
 
-    private static func forward(
+    private static func hidden(
         in graph: StepGraph, model: LlamaModel, shape: StepShape, tokens: Variable,
-        labels: Variable, documentStart: Variable?, gradient: Tensor?
+        documentStart: Variable?
+    ) throws(ForjaError) -> Tensor {
+        try model.hidden(
+            in: graph, tokens: graph.tensor(tokens), batch: shape.sequences,
+            source: .sequences(
+                length: shape.sequenceLength, documentStart: documentStart.map(graph.tensor)))
+    }
+
+    private static func head(
+        in graph: StepGraph, hidden: Tensor, model: LlamaModel, labels: Variable, gradient: Tensor?
     ) throws(ForjaError) -> Tensor {
         try graph.labelLogProbability(
-            hidden: model.hidden(
-                in: graph, tokens: graph.tensor(tokens), batch: shape.sequences,
-                source: .sequences(
-                    length: shape.sequenceLength, documentStart: documentStart.map(graph.tensor))),
-            weight: graph.tensor(model.head.compute), labels: graph.tensor(labels),
-            gradient: gradient, over: model.sharding.group)
+            hidden: hidden, weight: graph.tensor(model.head.compute),
+            labels: graph.tensor(labels), gradient: gradient, over: model.sharding.group)
     }
 
     /// Bytes the engine will hold in all: weights, optimizer state, activations, workspace.
@@ -261,50 +252,96 @@ public final class TrainingEngine {
         }
         try scalars.clear(on: queue)
         try buckets?.clear(on: queue)
-        // Pre-training and SFT maximise the sum of log-probabilities; labels of −100 carry no gradient.
+        // Likelihood: the sum of log-probabilities is maximised; labels of −100 carry no gradient.
         try logProbabilityGradient.write(
             [Float](repeating: -1, count: logProbabilityGradient.shape.elementCount), on: queue)
         isReady = true
     }
 
-    /// Gives every rank all float32 masters, of which each updates only its share. Every rank calls it.
+    /// Waits for the weights that other ranks updated and that still come in when `step` returns. Graphs of this engine wait
+    /// by themselves; whoever else reads weights or calls `rank.data` calls this first.
+    public func finishCollectives() throws(ForjaError) { try scheduler.finishCollectives() }
+
+    /// Gives every rank all weights and all float32 masters, of which each updates only its share. Every rank calls it.
     public func gatherMasters() throws(ForjaError) {
+        try finishCollectives()
         if let masterGraph { try scheduler.run(masterGraph) }
     }
 
-    /// Runs one optimizer step. Every rank of the mesh calls it. On one device, from the second on it allocates no memory
-    /// (StepCountsTests), drivers apart.
+    /// Runs one optimizer step of any objective. Every rank of the mesh calls it.
+    ///
+    /// - Parameters: As of the other; recorded with `LossForm.onePass`, `work` has a `LikelihoodObjective`.
+    /// - Throws: `.notFinite` before any weight changes, besides the others of devices and ranks.
+    public func step(
+        number: Int, work: StepWork, learningRate: Float, maxGradientNorm: Float
+    ) throws(ForjaError) -> StepResult {
+        guard shape.lossForm == .onePass else {
+            return try twoPassStep(
+                number: number, work: work, learningRate: learningRate,
+                maxGradientNorm: maxGradientNorm)
+        }
+        guard let likelihood = work.objective as? LikelihoodObjective else {
+            preconditionFailure("a step in one pass takes a likelihood")
+        }
+        return try step(
+            number: number, microbatches: work.microbatches.map(\.batch),
+            reduction: likelihood.reduction, learningRate: learningRate,
+            maxGradientNorm: maxGradientNorm)
+    }
+
+    /// Runs one optimizer step of likelihood, recorded with `LossForm.onePass`. Every rank of the mesh calls it;
+    /// `finishCollectives` says what may still be under way when it returns. On one device, from the second on it allocates
+    /// no memory (StepCountsTests), drivers apart.
     ///
     /// - Parameters:
     ///   - number: Number of the update, from 1: sets AdamW's bias corrections.
     ///   - microbatches: One per microstep, in order; each `shape.sequences` rows, this rank's.
     ///   - maxGradientNorm: Clip threshold; 0 clips nothing.
     public func step(
-        number: Int, microbatches: [Batch], learningRate: Float, maxGradientNorm: Float
+        number: Int, microbatches: [Batch], reduction: LikelihoodObjective.Reduction = .mean,
+        learningRate: Float, maxGradientNorm: Float
     ) throws(ForjaError) -> StepResult {
-        precondition(microbatches.count == shape.accumulation)
+        precondition(microbatches.count == shape.accumulation && shape.lossForm == .onePass)
         try prepare()
         // The mean is over the step's labels on all ranks, however they are spread.
-        let labelCount = try rank.data.sum(microbatches.reduce(0) { $0 + $1.labelCount })
-        var values = StepScalar.Values()
-        values[.learningRate] = learningRate
-        values[.biasCorrection1] = Float(1 - pow(Double(optimizer.beta1), Double(number)))
-        values[.biasCorrection2] = Float(1 - pow(Double(optimizer.beta2), Double(number)))
-        values[.gradientScale] = 1 / Float(max(labelCount, 1))
-        values[.maxNorm] = maxGradientNorm
-        try values.writeInputs(to: scalars, on: queue)
+        // Over the world, which is this thread's: `data` may still gather the last step's weights.
+        let labelCount =
+            try rank.world.sum(microbatches.reduce(0) { $0 + $1.labelCount }) / rank.mesh.tensor
+        let divisor = reduction == .mean ? Float(max(labelCount, 1)) : 1
+        try writeScalars(
+            number: number, learningRate: learningRate, maxGradientNorm: maxGradientNorm,
+            gradientScale: 1 / divisor)
         for (index, batch) in microbatches.enumerated() {
             try write(batch)
             try scheduler.run(
                 gradientGraph, isFirstMicrostep: index == 0,
                 isLastMicrostep: index == microbatches.count - 1)
         }
-        if let updateGraph { try scheduler.run(updateGraph) }
-        try values.read(from: scalars, on: queue)
+        let values = try update()
         return StepResult(
-            loss: values[.lossSum] / Float(max(labelCount, 1)),
-            gradientNorm: values[.gradientNorm], isFinite: values[.isFinite] == 1,
-            labelCount: labelCount)
+            loss: values[.lossSum] / divisor, gradientNorm: values[.gradientNorm],
+            isFinite: values[.isFinite] == 1, labelCount: labelCount)
+    }
+
+    /// Writes what the host decides about an update.
+    func writeScalars(
+        number: Int, learningRate: Float, maxGradientNorm: Float, gradientScale: Float
+    ) throws(ForjaError) {
+        var values = StepScalar.Values()
+        values[.learningRate] = learningRate
+        values[.biasCorrection1] = Float(1 - pow(Double(optimizer.beta1), Double(number)))
+        values[.biasCorrection2] = Float(1 - pow(Double(optimizer.beta2), Double(number)))
+        values[.gradientScale] = gradientScale
+        values[.maxNorm] = maxGradientNorm
+        try values.writeInputs(to: scalars, on: queue)
+    }
+
+    /// Ends a step whose gradients are there; waits for it.
+    func update() throws(ForjaError) -> StepScalar.Values {
+        if let updateGraph { try scheduler.run(updateGraph) }
+        var values = StepScalar.Values()
+        try values.read(from: scalars, on: queue)
+        return values
     }
 
     /// Mean −log p over the labels of the batches that `next` gives until `nil`, of this rank and all others of the data
@@ -322,12 +359,13 @@ public final class TrainingEngine {
             sum += Double(try validationLoss.read(Float.self, on: queue)[0])
             count += batch.labelCount
         }
+        try finishCollectives()
         let sums = try rank.data.gather(sum)
         let counts = try rank.data.gather(count)
         return sums.reduce(0, +) / Double(max(counts.reduce(0, +), 1))
     }
 
-    private func write(_ batch: Batch) throws(ForjaError) {
+    func write(_ batch: Batch) throws(ForjaError) {
         precondition(batch.tokens.count == tokens.shape.elementCount)
         try tokens.write(batch.tokens, on: queue)
         try labels.write(batch.labels, on: queue)

@@ -122,8 +122,7 @@ struct ClusterOptions: ParsableArguments {
     /// Simulates and prints.
     func simulate(recipe file: String, overrides: [String], json: Bool) throws {
         let recipe = try Recipe(contentsOf: file, overrides: overrides, isSimulated: true)
-        let configuration = try TrainingData.modelConfiguration(
-            for: recipe, observer: ConsoleObserver())
+        let configuration = try recipe.plannedModel(observer: ConsoleObserver())
         var profile = try ClusterProfile(contentsOf: deviceProfile!)
         if let linkGbps { profile.interNode.gigabitsPerSecond = linkGbps }
         let plan = try plan(for: recipe)

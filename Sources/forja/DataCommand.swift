@@ -64,7 +64,14 @@ struct DataInspectCommand: ParsableCommand {
 
     func run() throws {
         let recipe = try Recipe(contentsOf: recipe, overrides: set)
-        let data = try TrainingData(recipe: recipe, run: nil, observer: ConsoleObserver())
+        guard recipe.stage == .pretrain else {
+            throw ForjaError(
+                .invalidInput,
+                "data inspect shows text, and the recipe's stage is "
+                    + recipe.stage.rawValue,
+                fix: "give a recipe of stage pretrain")
+        }
+        let data = try PretrainData(recipe: recipe, run: nil, observer: ConsoleObserver())
         let loader = try data.trainLoader(for: recipe)
         let length = recipe.sequenceLength
         func rows(_ values: [Int32]) -> [[Int32]] {
@@ -76,7 +83,8 @@ struct DataInspectCommand: ParsableCommand {
             return Report.Step(step: step, tokens: rows(batch.tokens), labels: rows(batch.labels))
         }
         let report = Report(
-            vocabularySize: data.tokenizer.vocabularySize, trainTokens: data.trainTokenCount,
+            vocabularySize: data.tokenizer.tokenizer.vocabularySize,
+            trainTokens: data.trainTokenCount,
             validationTokens: data.validationTokenCount, unigramEntropy: data.unigramEntropy,
             batches: steps)
         if json {
@@ -91,7 +99,7 @@ struct DataInspectCommand: ParsableCommand {
             Console.result("step \(step.step)")
             for row in step.tokens {
                 Console.result("  " + row.map(String.init).joined(separator: " "))
-                Console.result("    \(data.tokenizer.decode(row).debugDescription)")
+                Console.result("    \(data.tokenizer.tokenizer.decode(row).debugDescription)")
             }
         }
     }

@@ -18,9 +18,11 @@ struct Forja: ParsableCommand {
             """,
         version: BuildInformation.text,
         subcommands: [
-            DevicesCommand.self, TrainCommand.self, PlanCommand.self, GenerateCommand.self,
+            DevicesCommand.self, TrainCommand.self, RunCommand.self, PlanCommand.self,
+            GenerateCommand.self,
             ScoreCommand.self, TokenizerCommand.self, DataCommand.self, BenchCommand.self,
-            TuneCommand.self, VerifyCommand.self, EvalCommand.self, RehearseCommand.self,
+            ConvertCommand.self, TuneCommand.self, VerifyCommand.self, EvalCommand.self,
+            RehearseCommand.self,
         ])
 
     static func main() {

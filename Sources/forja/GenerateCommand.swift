@@ -15,12 +15,19 @@ struct GenerateCommand: ParsableCommand {
             ends it early: what there is is printed, and the exit status is 130.
 
               forja generate --model runs/first --prompt "ROMEO:" --max-tokens 200 --temperature 0.8
+              forja generate --model runs/sft --chat --prompt "What is 17 + 25?" --temperature 0
             """)
 
     @OptionGroup var model: ModelOptions
 
     @Option(help: "Text to continue; empty starts from the beginning-of-text or end-of-text token.")
     var prompt = ""
+
+    @Flag(
+        help:
+            "Takes the prompt as a user's turn, in the model's chat template, and prints the answer."
+    )
+    var chat = false
 
     @Option(help: "Most tokens to add.")
     var maxTokens = 100
@@ -46,6 +53,7 @@ struct GenerateCommand: ParsableCommand {
     @OptionGroup var compute: ComputeOptions
 
     func validate() throws {
+        if chat, prompt.isEmpty { throw ValidationError("--chat needs --prompt") }
         try checkRange("--max-tokens", maxTokens, 0...mostAtOnce)
         try checkRange("--samples", samples, 1...mostAtOnce)
         do throws(ForjaError) {
@@ -78,7 +86,9 @@ struct GenerateCommand: ParsableCommand {
     func run() throws {
         let directory = try ModelDirectory(model.model)
         let tokenizer = try directory.tokenizer()
-        var promptIDs = tokenizer.encode(prompt)
+        let encoder = chat ? try directory.chatEncoder(tokenizer) : nil
+        var promptIDs = try encoder?.prompt([.user(prompt)]) ?? tokenizer.encode(prompt)
+        let stopIDs = directory.stopIDs.union(encoder?.stopTokens ?? [])
         if promptIDs.isEmpty {
             guard let first = directory.startID else {
                 throw ForjaError(
@@ -93,7 +103,7 @@ struct GenerateCommand: ParsableCommand {
         let (prompts, sampling) = (
             Array(repeating: promptIDs, count: samples), try sampling
         )
-        let (text, maxTokens) = (prompt, maxTokens)
+        let (text, maxTokens) = (chat ? "" : prompt, maxTokens)
         let results = try model.run(
             directory, positions: min(capacity, directory.configuration.contextLength), on: compute
         ) { model, queue, rank throws(ForjaError) in
@@ -105,9 +115,9 @@ struct GenerateCommand: ParsableCommand {
             Interruption.listen()
             let results = try generator.generate(
                 prompts: prompts, maxNewTokens: maxTokens, sampling: sampling,
-                stopIDs: directory.stopIDs
+                stopIDs: stopIDs
             ) { _, id in
-                if prints, !directory.stopIDs.contains(id) {
+                if prints, !stopIDs.contains(id) {
                     Console.partialResult(stream.append(id))
                 }
                 return Interruption.received == nil
@@ -123,7 +133,7 @@ struct GenerateCommand: ParsableCommand {
                     samples: zip(results, texts).map { Result.Sample(ids: $0, text: $1) }))
         } else if !isStreaming {
             for (index, text) in texts.enumerated() {
-                Console.result("── sample \(index + 1)\n\(prompt)\(text)")
+                Console.result("── sample \(index + 1)\n\(chat ? "" : prompt)\(text)")
             }
         }
         if let signal = Interruption.received {

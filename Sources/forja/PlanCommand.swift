@@ -84,14 +84,13 @@ struct PlanCommand: ParsableCommand {
             return try cluster.simulate(recipe: recipe, overrides: overrides, json: json)
         }
         let recipe = try Recipe(contentsOf: recipe, overrides: overrides)
-        let configuration = try TrainingData.modelConfiguration(
-            for: recipe, observer: ConsoleObserver())
+        let configuration = try recipe.plannedModel(observer: ConsoleObserver())
         let queue = try compute.open()
         let rank = recipe.mesh.rankCount == 1 ? .single : MeshRank(planning: recipe.mesh)
         let model = LlamaModel(
             configuration, computeType: recipe.computeType, positions: recipe.sequenceLength,
             sharding: try LlamaSharding(configuration, over: rank.tensor))
-        let shape = try TrainingData.stepShape(for: recipe, observer: ConsoleObserver())
+        let shape = try recipe.plannedShape(observer: ConsoleObserver())
         let engine = try TrainingEngine(
             model: model, shape: shape, optimizer: recipe.optimizer, queue: queue,
             rank: rank, shardsState: recipe.shardsOptimizerState)

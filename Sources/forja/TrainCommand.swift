@@ -71,13 +71,16 @@ struct TrainCommand: ParsableCommand {
         let runDirectory: String
         let step: Int
         let validationLoss: Double?
-        let unigramEntropy: Double
+        /// Of text; other data have none.
+        let unigramEntropy: Double?
+        /// Figures of the last validation.
+        let metrics: [String: Double]
         /// Most memory that was in use; `nil` when nothing was trained.
         let peakBytes: Int?
         let seconds: Double
 
         enum CodingKeys: String, CodingKey {
-            case step, seconds
+            case step, seconds, metrics
             case peakBytes = "peak_bytes"
             case runDirectory = "run_dir"
             case validationLoss = "validation_loss"
@@ -101,124 +104,36 @@ struct TrainCommand: ParsableCommand {
         let recipe = try Ranks.recipe(self.recipe, overrides: overrides, on: processes)
         let path = try Ranks.agreed(
             runDir ?? RunDirectory.defaultPath(name: recipe.name), on: processes)
-        let directory = try Ranks.firstThenOthers(on: processes) { isFirst in
-            try isFirst
-                ? RunDirectory(path: path, isResuming: resume) : RunDirectory(joining: path)
-        }
-        if resume { try Self.checkUnchanged(recipe, in: directory) }
-        if resume, let last = directory.checkpointSteps.last, last >= recipe.maxSteps {
-            Console.note("\(directory.path) has all \(recipe.maxSteps) steps already")
-            guard json else { return }
-            let data = try TrainingData(recipe: recipe, run: nil, observer: ConsoleObserver())
-            try Console.json(
-                Outcome(
-                    runDirectory: directory.path, step: recipe.maxSteps,
-                    validationLoss: try MetricsLog.lastValidationLoss(directory: directory.path),
-                    unigramEntropy: data.unigramEntropy, peakBytes: nil,
-                    seconds: Date().timeIntervalSince(start)))
-            return
-        }
-        let mesh = recipe.mesh
-        let devices = try compute.open(rankCount: mesh.rankCount, on: processes)
-        let data = try Ranks.firstThenOthers(on: processes) { isFirst in
-            try TrainingData(
-                recipe: recipe, run: isFirst ? directory : nil,
-                observer: ConsoleObserver(everySteps: recipe.loggingEverySteps))
-        }
-        // Not earlier: the others wait while the first rank reads text for as long as that takes.
-        processes?.setTimeout(seconds: recipe.rankTimeoutSeconds)
-        let peak = try Ranks.total(Self.measuredPeak(of: devices), on: processes)
-        let isResuming = resume
-        let events = trace.map { _ in Trace() }
-        let outcomes = Result { () throws(ForjaError) in
-            try RankLauncher.run(
-                mesh, timeoutSeconds: recipe.rankTimeoutSeconds, processes: processes
-            ) { rank throws(ForjaError) in
-                try Self.train(
-                    recipe, data: data, in: directory, isResuming: isResuming, rank: rank,
-                    on: devices[processes == nil ? rank.rank : 0],
-                    trace: events?.recorder(rank: rank.rank), peakFlopsPerSecond: peak)
-            }
-        }
-        // Of a run that failed too: that is when one looks.
-        if let trace, let events {
-            let rank = processes?.world.rank ?? 0
-            try AtomicFile.write(events.json, to: rank == 0 ? trace : "\(trace).rank\(rank)")
-        }
-        let validationLoss = try outcomes.get()[0]
+        let outcome = try RecipeRun(
+            recipe: recipe, path: path, isResuming: resume, compute: compute, processes: processes,
+            trace: trace
+        ).perform()
         let seconds = Date().timeIntervalSince(start)
         if json {
+            let data = try outcome.data ?? recipe.readData(run: nil, observer: ConsoleObserver())
             try Console.json(
                 Outcome(
-                    runDirectory: directory.path, step: recipe.maxSteps,
-                    validationLoss: validationLoss, unigramEntropy: data.unigramEntropy,
-                    peakBytes: ResidentMemory.peak(with: devices), seconds: seconds))
+                    runDirectory: path, step: recipe.maxSteps,
+                    validationLoss: outcome.validation["validation_loss"],
+                    unigramEntropy: (data as? PretrainData)?.unigramEntropy,
+                    metrics: outcome.validation, peakBytes: outcome.peakBytes, seconds: seconds))
             return
         }
-        if let validationLoss {
+        guard let data = outcome.data else { return }
+        if let loss = outcome.validation["validation_loss"],
+            let unigramEntropy = (data as? PretrainData)?.unigramEntropy
+        {
             Console.result(
                 String(
                     format: "validation loss %.4f nats per token; unigram entropy %.4f "
-                        + "(%.4f below)", validationLoss, data.unigramEntropy,
-                    data.unigramEntropy - validationLoss))
+                        + "(%.4f below)", loss, unigramEntropy, unigramEntropy - loss))
+        } else {
+            for (name, value) in outcome.validation.sorted(by: { $0.key < $1.key }) {
+                Console.result("\(name) " + String(format: "%.4f", value))
+            }
         }
         Console.result(
-            String(format: "%d steps in %.1f s; run in ", recipe.maxSteps, seconds)
-                + directory.path)
-    }
-
-    /// One rank's part of the run.
-    ///
-    /// - Returns: Validation loss after the last step.
-    private static func train(
-        _ recipe: Recipe, data: TrainingData, in directory: RunDirectory, isResuming: Bool,
-        rank: MeshRank, on device: Device, trace: Trace.Recorder?, peakFlopsPerSecond: Double?
-    ) throws(ForjaError) -> Double? {
-        let observer = ConsoleObserver(everySteps: recipe.loggingEverySteps)
-        let trainer = try Trainer(
-            recipe: recipe, data: data, run: directory, isResuming: isResuming,
-            queue: try Queue(device: device), rank: rank, peakFlopsPerSecond: peakFlopsPerSecond,
-            observer: observer)
-        if rank.isFirst {
-            let description = device.description
-            Console.note(
-                "\(recipe.name): \(trainer.parameterCount) parameters, "
-                    + "\(trainer.plannedByteCount / 1_000_000) MB planned, on "
-                    + "\(description.name) "
-                    + "(\(description.kind.rawValue), \(description.threadCount) threads)"
-                    + (rank.mesh.rankCount > 1 ? " for each rank of \(rank.mesh.description)" : "")
-                    + "; run in \(directory.path)")
-        }
-        // Threads share what a signal says; processes get one each.
-        Interruption.listen()
-        if let trace { trainer.record(in: trace) }
-        defer { observer.end() }
-        return try trainer.train()
-    }
-
-    /// Peak FLOP/s of the ranks' devices together; `nil` where one cannot be measured.
-    private static func measuredPeak(of devices: [Device]) throws(ForjaError) -> Double? {
-        guard devices.allSatisfy({ [.host, .openCLCPU].contains($0.description.kind) }) else {
-            return nil
-        }
-        // Ranks on one machine share its cores; what they have together is measured at once.
-        let threads = devices.reduce(0) { $0 + $1.description.threadCount }
-        return try Device.measureHostPeak(
-            threadCount: min(threads, ProcessInfo.processInfo.activeProcessorCount))
-    }
-
-    private static func checkUnchanged(
-        _ recipe: Recipe, in directory: RunDirectory
-    ) throws(ForjaError) {
-        let stored = directory.file("recipe.yaml")
-        guard FileManager.default.fileExists(atPath: stored) else { return }
-        let changed = recipe.keysChanged(since: try Recipe(contentsOf: stored))
-        guard changed.isEmpty else {
-            throw ForjaError(
-                .invalidInput,
-                "the recipe differs from the run's in \(changed.joined(separator: ", "))",
-                fix: "use the same recipe and --set, or start a new run directory")
-        }
+            String(format: "%d steps in %.1f s; run in ", recipe.maxSteps, seconds) + path)
     }
 }
 

@@ -154,8 +154,7 @@ struct TuneCommand: ParsableCommand {
         if let recipe {
             let overrides = dtype.map { ["training.dtype=\($0.rawValue)"] } ?? []
             let recipe = try Recipe(contentsOf: recipe, overrides: overrides)
-            let configuration = try TrainingData.modelConfiguration(
-                for: recipe, observer: ConsoleObserver())
+            let configuration = try recipe.plannedModel(observer: ConsoleObserver())
             engines.append(
                 try TrainingEngine(
                     model: LlamaModel(

@@ -6,7 +6,7 @@ import Testing
 @Suite("Tensor parallelism of one process")
 struct TensorMeshTests {
     /// Divides by two.
-    private static let model = [
+    static let model = [
         "model.heads=4", "model.key_value_heads=2", "tokenizer.train.kind=byte_bpe",
         "tokenizer.train.vocabulary_size=264",
     ]

@@ -24,7 +24,17 @@ struct GradientBucketsTests {
             last = (slot.bucket, slot.offset + slot.elementCount)
             #expect(last.end <= buckets.elementCounts[slot.bucket])
         }
-        #expect(buckets.elementCounts.dropLast().allSatisfy { $0 >= least })
+        // A bucket is closed short only before a parameter that fills the next by itself.
+        for (bucket, next) in zip(
+            buckets.elementCounts.indices, buckets.elementCounts.indices.dropFirst())
+        where buckets.elementCounts[bucket] < least {
+            let filling = Self.order.first { buckets.slots[$0].bucket == next }!
+            #expect(Self.counts[filling] >= least)
+        }
+        #expect(
+            Self.counts.indices.allSatisfy { parameter in
+                Self.counts[parameter] < least || buckets.slots[parameter].offset == 0
+            })
     }
 
     @Test("the ranks' pieces are every element once", arguments: 1...5)

@@ -75,7 +75,7 @@ struct DataParallelTests {
                     sequences: sequences, sequenceLength: length, accumulation: it.accumulation,
                     recompute: it.recompute),
                 optimizer: optimizer, queue: queue, rank: rank, shardsState: it.shardsState,
-                overlapsReduction: it.overlaps)
+                overlapsCommunication: it.overlaps)
             try engine.prepare()
             try model.initialize(seed: 5, on: queue)
             var steps: [StepResult] = []

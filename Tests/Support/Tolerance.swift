@@ -9,6 +9,9 @@ public enum ModelTolerance {
     public static let loss: Float = 1e-5
     /// Each parameter's gradient against PyTorch, relative in the 2-norm.
     public static let gradient = 1e-4
+    /// Each parameter's gradient on a mesh against one device, relative in the 2-norm: the same products, their sums over
+    /// rows and over C, F and V in up to four parts, each 2⁻²⁴ relative.
+    public static let meshGradient = 1e-5
     /// Losses of 20 AdamW steps against PyTorch, absolute.
     public static let stepLosses: Float = 1e-4
     /// bfloat16 keeps 8 bits, 2⁻⁹ relative per rounding; over two layers of eight roundings each, with logits

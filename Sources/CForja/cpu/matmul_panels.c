@@ -1,8 +1,8 @@
 // The host's matrix product over packed panels, for x86-64 with AVX-512 or AVX2.
 //
-// All threads pack the operands once, then multiply panels by a register tile; OpenBLAS under the
-// pool packs them once per tile instead. bf16 is widened while it is packed. The sums are those of
-// kernels/matmul.cl, bit for bit.
+// All threads pack A once; then each task packs the panel of B that it multiplies with a register
+// tile, as in kernels/matmul_cpu.cl. OpenBLAS under the pool packs both once per tile instead. bf16 is
+// widened while it is packed. The sums are those of kernels/matmul.cl, bit for bit.
 #include <stdalign.h>
 #include <string.h>
 
@@ -14,6 +14,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
+INLINE uint64_t most(uint64_t a, uint64_t b) { return a > b ? a : b; }
 INLINE uint64_t ceil_div(uint64_t a, uint64_t b) { return a / b + (a % b != 0); }
 
 typedef float quad __attribute__((vector_size(4 * sizeof(float))));
@@ -81,12 +82,18 @@ static const instruction_set *best_set(void) {
     return set == FORJA__AVX512 ? &avx512_set : set == FORJA__AVX2 ? &avx2_set : NULL;
 }
 
-/// Limits that keep the panels within a few tens of megabytes.
-enum { BLOCK_M = 2048, BLOCK_N = 4096, BLOCK_K = 1024 };
+/// Floats of A that are packed at a time (8 MB), and the sides of a block that are never cut further.
+enum { BLOCK_FLOATS = 1 << 21, BLOCK_M = 2048, BLOCK_K = 1024 };
+/// Columns of a block where sums wait in memory between blocks of k.
+enum { BLOCK_N = 4096 };
+
+/// A task has at most FORJA__ROWS_PER_TASK rows of A, or fewer, down to PANELS_LEAST panels, where
+/// there would be fewer than TASKS_PER_THREAD tasks for each thread.
+enum { PANELS_LEAST = 8, TASKS_PER_THREAD = 8 };
 
 typedef struct blocking {
     uint64_t m, n, k;
-    uint64_t b_place, sum_place, total; // in floats from the start of the workspace
+    uint64_t sum_place, total; // in floats from the start of the workspace
 } blocking;
 
 /// Extent ÷ ⌈extent / limit⌉, rounded up to `unit`: equal blocks instead of a small last one.
@@ -95,13 +102,24 @@ static uint64_t even_block(uint64_t extent, uint64_t limit, uint64_t unit) {
 }
 
 static blocking make_blocking(const instruction_set *set, const forja_matmul_args *args) {
-    blocking b = {.m = even_block(args->m, BLOCK_M, set->height),
-                  .n = even_block(args->n, BLOCK_N, set->width),
-                  .k = least(args->k, even_block(args->k, BLOCK_K, 16))};
-    b.b_place = ceil_div(b.m * b.k, 16) * 16;
-    b.sum_place = b.b_place + b.n * b.k;
-    b.total = b.sum_place + (b.k < args->k ? b.m * b.n : 0);
+    uint64_t k = even_block(args->k, most(BLOCK_K, BLOCK_FLOATS / least(args->m, BLOCK_M)), 16);
+    blocking b = {.k = least(args->k, k)};
+    bool is_deep = b.k < args->k;
+    b.m = even_block(args->m, most(BLOCK_M, BLOCK_FLOATS / b.k), set->height);
+    b.n = even_block(args->n, is_deep ? BLOCK_N : args->n, set->width);
+    b.sum_place = ceil_div(b.m * b.k, 16) * 16;
+    b.total = b.sum_place + (is_deep ? b.m * b.n : 0);
     return b;
+}
+
+/// How many tasks share `a_panels` panels of A for each of `b_panels`.
+static uint64_t row_task_count(const forja__pool *pool, const instruction_set *set,
+                               uint64_t a_panels, uint64_t b_panels) {
+    uint64_t fewest = ceil_div(a_panels, FORJA__ROWS_PER_TASK / set->height);
+    uint64_t greatest = ceil_div(a_panels, PANELS_LEAST);
+    uint64_t wanted =
+        ceil_div(TASKS_PER_THREAD * (uint64_t)forja__pool_thread_count(pool), b_panels);
+    return most(fewest, least(greatest, wanted));
 }
 
 bool forja__matmul_panels_applies(void) { return best_set() != NULL; }
@@ -121,7 +139,6 @@ static forja__matmul_operand moved(forja__matmul_operand x, uint64_t elements) {
 static void run_block(forja__pool *pool, const instruction_set *set, const forja_matmul_args *args,
                       const blocking *b, float *workspace, uint64_t batch, uint64_t row,
                       uint64_t column, uint64_t k) {
-    bool is_deep = b->k < args->k;
     forja__panels_block block = {
         .a_k_major = args->layout == FORJA_MATMUL_TN,
         .b_k_major = args->layout != FORJA_MATMUL_NT,
@@ -130,7 +147,6 @@ static void run_block(forja__pool *pool, const instruction_set *set, const forja
         .columns = least(b->n, args->n - column),
         .depth = least(b->k, args->k - k),
         .a_packed = workspace,
-        .b_packed = workspace + b->b_place,
         .sums = workspace + b->sum_place,
         .sum_stride = b->n,
         .alpha = args->alpha,
@@ -148,14 +164,12 @@ static void run_block(forja__pool *pool, const instruction_set *set, const forja
         block.c.bf16 += row * args->ldc + column;
     uint64_t a_panels = ceil_div(block.rows, set->height);
     uint64_t b_panels = ceil_div(block.columns, set->width);
-    // With one block of k the panels of A serve every block of columns.
-    block.a_groups = column > 0 && !is_deep ? 0 : ceil_div(a_panels, FORJA__PANELS_PER_PACK);
-    block.b_groups = ceil_div(b_panels, FORJA__PANELS_PER_PACK);
-    forja__pool_run(pool,
-                    (block.a_groups + block.b_groups) * ceil_div(block.depth, FORJA__PACK_DEPTH),
-                    set->pack, &block);
-    forja__pool_run(pool, ceil_div(a_panels, FORJA__PANELS_PER_TASK) * b_panels, set->multiply,
+    block.a_groups = ceil_div(a_panels, FORJA__PANELS_PER_PACK);
+    block.row_tasks = row_task_count(pool, set, a_panels, b_panels);
+    // Where k is one block, columns are too, and nothing of A is packed twice.
+    forja__pool_run(pool, block.a_groups * ceil_div(block.depth, FORJA__PACK_DEPTH), set->pack,
                     &block);
+    forja__pool_run(pool, block.row_tasks * b_panels, set->multiply, &block);
 }
 
 void forja__matmul_panels(forja__pool *pool, const forja_matmul_args *args, float *workspace) {

@@ -10,19 +10,20 @@ typedef struct forja__panels_block {
     forja__matmul_result c;     /// the same
     bool a_k_major, b_k_major;  /// stored [k][row] rather than [row][k]
     uint64_t rows, columns, depth;
-    uint64_t a_groups, b_groups; /// of panels to pack; no A where it is there from the block before
-    float *a_packed, *b_packed; /// [panel][k][panel width], zeros past the edge
-    float *sums; /// [rows rounded up][columns rounded up], carried between blocks of k
+    uint64_t a_groups;    /// of panels of A to pack
+    uint64_t row_tasks;   /// tasks that share the panels of A for each panel of B
+    float *a_packed;      /// [panel][k][panel height], zeros past the edge
+    float *sums;          /// [rows rounded up][columns rounded up], carried between blocks of k
     uint64_t sum_stride;
     float alpha;
     bool accumulate, is_first, is_last; /// of the blocks of k
 } forja__panels_block;
 
 enum {
-    FORJA__PACK_DEPTH = 256,     /// k of one pack task
-    FORJA__PACK_STEP = 16,       /// k that it packs at a time
-    FORJA__PANELS_PER_PACK = 4,  /// its panels
-    FORJA__PANELS_PER_TASK = 8,  /// panels of A that a multiply task meets with its panel of B
+    FORJA__PACK_DEPTH = 256,    /// k of one pack task
+    FORJA__PACK_STEP = 16,      /// k that it packs at a time
+    FORJA__PANELS_PER_PACK = 4, /// its panels
+    FORJA__ROWS_PER_TASK = 512, /// the most rows of A that a multiply task meets with its panel of B
     /// k for which a panel of B (32 KiB with AVX-512) shares the first cache with a panel of A.
     FORJA__DEPTH_STEP = 256,
 };

@@ -162,7 +162,8 @@ void forja__opencl_sub_device_free(cl_device_id id) {
 }
 
 bool forja__opencl_is_cpu(const forja_device *device) {
-    return device->info.kind == FORJA_DEVICE_OPENCL_CPU;
+    return device->info.kind == FORJA_DEVICE_OPENCL_CPU &&
+           strcmp(device->info.platform, "rusticl") != 0;
 }
 
 uint64_t forja__opencl_max_work_group(const forja_device *device) {

@@ -27,6 +27,9 @@ static const char matmul_cpu[] = {
 static const char matmul_output[] = {
 #embed "../../../kernels/matmul_output.cl" suffix(, )
     0};
+static const char matmul_pack_panel[] = {
+#embed "../../../kernels/matmul_pack_panel.cl" suffix(, )
+    0};
 static const char matmul_fragment[] = {
 #embed "../../../kernels/matmul_fragment.cl" suffix(, )
     0};
@@ -139,6 +142,7 @@ static const file files[] = {
     {"matmul.cl", matmul},
     {"matmul_cpu.cl", matmul_cpu},
     {"matmul_output.cl", matmul_output},
+    {"matmul_pack_panel.cl", matmul_pack_panel},
     {"matmul_fragment.cl", matmul_fragment},
     {"matmul_xmx.cl", matmul_xmx},
     {"matmul_amd.cl", matmul_amd},

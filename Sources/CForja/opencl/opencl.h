@@ -43,7 +43,11 @@ typedef enum forja__source {
     FORJA__SOURCE_COUNT,
 } forja__source;
 
-/// What launchers choose variants by.
+// What launchers choose variants by.
+
+/// Whether one work-item has a core to itself. Not so on llvmpipe, the CPU device of Mesa's
+/// rusticl: its work-items are lanes of a vector, as on GPUs, and one that holds tiles compiles for
+/// minutes.
 bool forja__opencl_is_cpu(const forja_device *device);
 uint64_t forja__opencl_max_work_group(const forja_device *device);
 /// Floats in a vector register: 4, 8 or 16.

@@ -11,7 +11,7 @@ public struct ExampleSet: Sendable {
     public private(set) var truncatedCount = 0
     /// Rows left out: those the file's reader left out, then those of which nothing to learn is left.
     public private(set) var skipped: [SkippedRow]
-    private let path: String
+    public let path: String
 
     /// Encodes chats, with every answer as labels.
     ///
@@ -93,6 +93,14 @@ public struct ExampleSet: Sendable {
         truncatedCount += chats.count { $0.ids.count > length + 1 }
         examples += row
         lines.append(line)
+    }
+
+    /// Of a preference row two, else one.
+    public var examplesPerRow: Int { lines.isEmpty ? 1 : examples.count / lines.count }
+
+    /// File and line of an example, for messages.
+    public func place(ofExample index: Int) -> String {
+        "\(path):\(lines[index / examplesPerRow])"
     }
 
     /// One line for the log: rows used, examples cut, rows left out and the first of these with its reason.

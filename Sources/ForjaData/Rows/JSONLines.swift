@@ -147,6 +147,17 @@ public struct Rows<Row> {
     /// File and line of a row, for messages.
     public func place(of index: Int) -> String { "\(path):\(lines[index])" }
 
+    /// The first rows alone.
+    ///
+    /// - Parameter count: 0 keeps all.
+    public func first(_ count: Int) -> Rows {
+        guard count > 0, count < values.count else { return self }
+        var part = self
+        part.values = Array(values.prefix(count))
+        part.lines = Array(lines.prefix(count))
+        return part
+    }
+
     mutating func append(_ row: Row, line: Int) {
         values.append(row)
         lines.append(line)

@@ -35,7 +35,8 @@ public struct ChatEncoder: Sendable {
     public let tokenizer: Tokenizer
     /// Ids that end an answer, at least one.
     public let stopTokens: [Int32]
-    private let endOfText: String
+    /// Spelling of the end-of-text token; empty without one.
+    public let endOfText: String
 
     /// - Parameter endOfText: Spelling of the tokenizer's end-of-text token; Tülu needs one.
     /// - Throws: `.invalidInput` naming a token that the vocabulary lacks.

@@ -201,7 +201,7 @@ extension Variable {
 }
 
 /// Little-endian F32, BF16 or F16 as float32.
-private func widened(_ bytes: UnsafeRawBufferPointer, dtype: SafetensorsDType) -> [Float] {
+package func widened(_ bytes: UnsafeRawBufferPointer, dtype: SafetensorsDType) -> [Float] {
     let count = bytes.count / dtype.byteCount
     return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
         for index in 0..<count {
@@ -218,19 +218,5 @@ private func widened(_ bytes: UnsafeRawBufferPointer, dtype: SafetensorsDType) -
             }
         }
         initialized = count
-    }
-}
-
-/// IEEE binary16 by its bits; `Float16` is missing from Swift on some platforms.
-package func float16Value(_ bits: UInt16) -> Float {
-    let sign: Float = bits & 0x8000 == 0 ? 1 : -1
-    let exponent = Int(bits >> 10) & 0x1f
-    let fraction = Float(bits & 0x3ff)
-    switch exponent {
-    case 0: return sign * fraction * 0x1p-24
-    case 31: return fraction == 0 ? sign * .infinity : .nan
-    default:
-        return sign * (1 + fraction * 0x1p-10)
-            * Float(sign: .plus, exponent: exponent - 15, significand: 1)
     }
 }

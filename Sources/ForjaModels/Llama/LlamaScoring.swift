@@ -19,33 +19,70 @@ public final class LlamaScorer {
     public func logProbabilities(of ids: [Int32]) throws(ForjaError) -> [Float?] {
         try model.check(ids)
         guard ids.count > 1 else { return ids.map { _ in nil } }
-        guard ids.count - 1 <= model.positions else {
+        let rows = try LabelScorer(
+            model: model, sequences: 1, length: ids.count - 1, queue: queue)
+        return [nil]
+            + (try rows.logProbabilities(
+                tokens: Array(ids.dropLast()), labels: Array(ids.dropFirst()))).map { $0 }
+    }
+}
+
+/// Log p of labels, for as many rows of one shape as come: recorded once, run for each.
+public final class LabelScorer {
+    /// B and T.
+    public let sequences: Int
+    public let length: Int
+    private let queue: Queue
+    private let scheduler: Scheduler
+    private let graph: Scheduler.GraphID
+    private let tokens: Variable
+    private let labels: Variable
+    private let result: Variable
+
+    /// - Parameter model: Allocated, with weights; what they are when rows are scored counts.
+    public init(
+        model: LlamaModel, sequences: Int, length: Int, queue: Queue
+    ) throws(ForjaError) {
+        guard length <= model.positions else {
             throw ForjaError(
                 .invalidInput,
-                "\(ids.count) tokens, and the model was opened for \(model.positions + 1)",
+                "\(length + 1) tokens, and the model was opened for \(model.positions + 1)",
                 fix: "score a shorter text")
         }
-        let count = ids.count - 1
-        let tokens = Variable(name: "tokens", shape: [count], dtype: .int32)
-        let labels = Variable(name: "labels", shape: [count], dtype: .int32)
-        let result = Variable(name: "log-probabilities", shape: [count], dtype: .float32)
+        self.sequences = sequences
+        self.length = length
+        self.queue = queue
+        let count = sequences * length
+        tokens = Variable(name: "tokens", shape: [count], dtype: .int32)
+        labels = Variable(name: "labels", shape: [count], dtype: .int32)
+        result = Variable(name: "log-probabilities", shape: [count], dtype: .float32)
         let graph = StepGraph()
         let logProbability = try graph.labelLogProbability(
             hidden: model.hidden(
-                in: graph, tokens: graph.tensor(tokens), batch: 1,
-                source: .sequences(length: count, documentStart: nil)),
+                in: graph, tokens: graph.tensor(tokens), batch: sequences,
+                source: .sequences(length: length, documentStart: nil)),
             weight: graph.tensor(model.head.compute), labels: graph.tensor(labels),
             over: model.sharding.group)
         graph.copy(logProbability, into: result)
-        let scheduler = Scheduler(
+        scheduler = Scheduler(
             queue: queue, communication: try model.sharding.lane(on: queue.device),
             memoryFix: "score a shorter text, or use a device with more memory")
-        let id = try scheduler.add(graph)
+        self.graph = try scheduler.add(graph)
         try scheduler.prepare()
-        try tokens.write(Array(ids.dropLast()), on: queue)
-        try labels.write(Array(ids.dropFirst()), on: queue)
-        try scheduler.run(id)
-        return [nil] + (try result.read(Float.self, on: queue)).map { $0 }
+    }
+
+    /// - Parameters:
+    ///   - tokens: `[B·T]`.
+    ///   - labels: `[B·T]`, below 0 where there is none.
+    /// - Returns: `[B·T]`, natural logarithms; 0 where there is no label.
+    public func logProbabilities(
+        tokens: [Int32], labels: [Int32]
+    ) throws(ForjaError) -> [Float] {
+        precondition(tokens.count == sequences * length && labels.count == tokens.count)
+        try self.tokens.write(tokens, on: queue)
+        try self.labels.write(labels, on: queue)
+        try scheduler.run(graph)
+        return try result.read(Float.self, on: queue)
     }
 }
 

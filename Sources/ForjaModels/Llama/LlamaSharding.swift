@@ -93,7 +93,7 @@ public struct LlamaSharding: Sendable {
     }
 
     /// A slice's values from every rank of the group, joined. Every rank of the group calls it.
-    func joined(_ slice: ParameterSlice, _ own: [Float]) throws(ForjaError) -> [Float] {
+    package func joined(_ slice: ParameterSlice, _ own: [Float]) throws(ForjaError) -> [Float] {
         guard !slice.isReplicated else { return own }
         var all = [Float](repeating: 0, count: own.count * slice.rankCount)
         all.replaceSubrange(group.rank * own.count..<(group.rank + 1) * own.count, with: own)

@@ -35,14 +35,16 @@ public struct GradientBuckets: Sendable {
     /// - Parameters:
     ///   - elementCounts: By parameter.
     ///   - completionOrder: Every parameter once, in the order in which backward finishes their gradients.
-    ///   - leastElementCount: A bucket is closed once it has so many.
+    ///   - leastElementCount: A bucket is closed once it has so many; a parameter of so many has one of its own.
     public init(elementCounts: [Int], completionOrder: [Int], leastElementCount: Int) {
         precondition(completionOrder.sorted() == Array(elementCounts.indices))
         var slots = [Slot?](repeating: nil, count: elementCounts.count)
         var buckets: [Int] = []
         var isOpen = false
         for parameter in completionOrder {
-            if !isOpen { buckets.append(0) }
+            // One that fills a bucket waits for no other and is not waited for: a tied embedding, which backward finishes
+            // last and the next forward pass reads first.
+            if !isOpen || elementCounts[parameter] >= leastElementCount { buckets.append(0) }
             let bucket = buckets.count - 1
             slots[parameter] = Slot(
                 bucket: bucket, offset: buckets[bucket], elementCount: elementCounts[parameter])

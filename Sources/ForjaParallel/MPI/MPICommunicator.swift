@@ -176,7 +176,10 @@ final class MPICommunicator: Communicator, @unchecked Sendable {
     private func absence(from operation: String) -> ForjaError {
         let absent = members.indices
             .filter { forja_mpi_group_is_absent(group, Int32($0)) }
-            .map { "rank \(members[$0].rank) on \(members[$0].host)" }
+            .map {
+                progress.lastHeartbeat(of: members[$0].rank)
+                    ?? "rank \(members[$0].rank) on \(members[$0].host)"
+            }
         return ForjaError(
             .rankFailed,
             "\(absent.isEmpty ? "some ranks" : absent.joined(separator: ", ")): not at "

@@ -3,8 +3,8 @@ import ForjaRuntime
 
 /// One rank of a mesh with its groups: what a training engine needs to know of parallelism.
 ///
-/// Each group belongs to one thread. `world` and `tensor` are the rank's own thread's; `data` goes with the thread that
-/// reduces gradients while the backward pass still runs.
+/// One thread at a time calls a group. `world` is the rank's own thread's. `data` and `tensor` are the communication
+/// thread's for as long as it has collectives under way, which may be until the next step's forward pass.
 public final class MeshRank: Sendable {
     public let mesh: Mesh
     /// Every rank of the mesh.
@@ -57,4 +57,8 @@ public final class MeshRank: Sendable {
     /// Rank 0 alone prints and writes what a run has once.
     public var isFirst: Bool { rank == 0 }
     public var progress: RankProgress { world.progress }
+    /// Places in the world of the ranks of `data`, in order.
+    public var dataMembers: [Int] {
+        (0..<mesh.rankCount).filter { mesh.tensorIndex(of: $0) == mesh.tensorIndex(of: rank) }
+    }
 }

@@ -18,8 +18,8 @@ package struct CollectiveDispatch {
     /// How the elements are cut into one chunk a rank.
     package let chunks: RankChunks
     let block: Int
-    /// Runs while later dispatches do, until one of them touches the tensor or the run ends. Else it is waited for at
-    /// once.
+    /// Runs while later dispatches do, those of later runs too, until one of them touches the variable. Else it is waited
+    /// for at once.
     package let overlaps: Bool
     /// What sums over a whole step is exchanged once, in the step's last microstep.
     package let onlyInLastMicrostep: Bool

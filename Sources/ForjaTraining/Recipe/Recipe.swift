@@ -5,12 +5,21 @@ import ForjaNN
 import ForjaParallel
 import ForjaRuntime
 import Foundation
+import Yams
 
 /// A checked recipe: what to train, on what, how.
 ///
 /// Values come from the file, then `--set`, then the schema's defaults. `resolvedYAML` writes them all, so that a run can
 /// be repeated from its directory.
 public struct Recipe: Sendable {
+    /// What is trained for: the values of `stage`.
+    public enum Stage: String, Sendable, CaseIterable {
+        case pretrain, sft, dpo
+
+        /// Those whose data are chats.
+        public static let ofChats: [Stage] = [.sft, .dpo]
+    }
+
     /// File as the user named it.
     public let file: String
     /// Every key that has a value, defaults included.
@@ -41,12 +50,28 @@ public struct Recipe: Sendable {
     public init(
         yaml: String, file: String, overrides: [String] = [], isSimulated: Bool = false
     ) throws(ForjaError) {
-        var reader = try RecipeReader(file: file, yaml: yaml)
+        try self.init(
+            RecipeReader(file: file, yaml: yaml), overrides: overrides, isSimulated: isSimulated)
+    }
+
+    /// Checks a recipe that stands inside another file, such as a pipeline.
+    package init(
+        mapping: Node.Mapping, file: String, overrides: [String]
+    ) throws(ForjaError) {
+        try self.init(
+            RecipeReader(file: file, mapping: mapping), overrides: overrides, isSimulated: false)
+    }
+
+    private init(
+        _ reader: RecipeReader, overrides: [String], isSimulated: Bool
+    ) throws(ForjaError) {
+        var reader = reader
         for override in overrides { try reader.set(override) }
-        self.file = file
+        file = reader.file
         lines = reader.lines
         var values = reader.values
-        for key in RecipeSchema.keys where values[key.path] == nil {
+        let stage = Self.stage(in: values)
+        for key in RecipeSchema.keys where values[key.path] == nil && key.stages.contains(stage) {
             values[key.path] = key.defaultValue
         }
         self.values = values
@@ -56,25 +81,32 @@ public struct Recipe: Sendable {
 
     // MARK: Values
 
-    private func integer(_ path: String) -> Int? {
+    // Values by path, for the keys of a stage.
+
+    package func integer(_ path: String) -> Int? {
         if case .integer(let value) = values[path] { value } else { nil }
     }
-    private func number(_ path: String) -> Double? {
+    package func number(_ path: String) -> Double? {
         if case .number(let value) = values[path] { value } else { nil }
     }
-    private func boolean(_ path: String) -> Bool? {
+    package func boolean(_ path: String) -> Bool? {
         if case .boolean(let value) = values[path] { value } else { nil }
     }
-    private func string(_ path: String) -> String? {
+    package func string(_ path: String) -> String? {
         if case .string(let value) = values[path] { value } else { nil }
     }
-    private func strings(_ path: String) -> [String]? {
+    package func strings(_ path: String) -> [String]? {
         if case .strings(let value) = values[path] { value } else { nil }
     }
 
     public var name: String {
         string("name")
             ?? URL(fileURLWithPath: file).deletingPathExtension().lastPathComponent
+    }
+    public var stage: Stage { Self.stage(in: values) }
+    private static func stage(in values: [String: RecipeValue]) -> Stage {
+        guard case .string(let name) = values["stage"] else { return .pretrain }
+        return Stage(rawValue: name)!
     }
     public var modelSource: String? { string("model.from") }
     public var tokenizerSource: String? { string("tokenizer.from") }
@@ -91,7 +123,10 @@ public struct Recipe: Sendable {
     public var trainFiles: [String] { strings("data.train") ?? [] }
     public var validationFiles: [String]? { strings("data.validation") }
     public var validationFraction: Double { number("data.validation_fraction")! }
-    public var documentMask: Bool { boolean("data.document_mask")! }
+    /// Whether a sequence holds several documents or chats that do not see each other.
+    public var documentMask: Bool {
+        boolean("data.document_mask") ?? (string("data.packing") == "best_fit")
+    }
     public var maxSteps: Int { integer("training.max_steps")! }
     public var batchSize: Int { integer("training.batch_size_sequences")! }
     public var sequenceLength: Int { integer("training.sequence_length_tokens")! }
@@ -126,7 +161,8 @@ public struct Recipe: Sendable {
         StepShape(
             sequences: batchSize / (accumulation * dataParallel), sequenceLength: sequenceLength,
             accumulation: accumulation, documentMask: documentMask,
-            recompute: StepGraph.RecomputePolicy(rawValue: string("training.recompute")!)!)
+            recompute: StepGraph.RecomputePolicy(rawValue: string("training.recompute")!)!,
+            lossForm: stage == .dpo ? .twoPass : .onePass)
     }
 
     public var optimizer: AdamWSettings {
@@ -181,6 +217,15 @@ public struct Recipe: Sendable {
     // MARK: Checks across keys
 
     private func check() throws(ForjaError) {
+        if let key = RecipeSchema.keys.first(where: {
+            values[$0.path] != nil && !$0.stages.contains(stage)
+        }) {
+            throw ForjaError(
+                .invalidInput,
+                "\(key.path) is given, and stage \(stage.rawValue) does not read it\(place(key.path))",
+                fix: "remove it, or set stage: "
+                    + key.stages.map(\.rawValue).joined(separator: " or "))
+        }
         for path in [
             "data.train", "training.max_steps", "training.batch_size_sequences",
             "training.sequence_length_tokens", "schedule.learning_rate",
@@ -204,6 +249,17 @@ public struct Recipe: Sendable {
             if kind == "byte_bpe", trainedVocabularySize == nil {
                 throw missing("tokenizer.train.vocabulary_size")
             }
+            if Stage.ofChats.contains(stage), values["tokenizer.train.files"] == nil {
+                throw missing("tokenizer.train.files", or: "set tokenizer.from: chats are no text")
+            }
+        }
+        if stage == .dpo, !(batchSize / accumulation).isMultiple(of: 2) {
+            throw ForjaError(
+                .invalidInput,
+                "a microstep has \(batchSize / accumulation) sequences, and the two answers of a "
+                    + "pair are a sequence each" + place("training.batch_size_sequences"),
+                fix: "make training.batch_size_sequences over "
+                    + "training.gradient_accumulation_steps an even number")
         }
         guard batchSize % accumulation == 0 else {
             let valid = (1...batchSize).filter { batchSize % $0 == 0 }.map(String.init)
@@ -226,9 +282,11 @@ public struct Recipe: Sendable {
     }
 
     private func checkMesh() throws(ForjaError) {
+        // Pairs stay together.
+        let unit = stage == .dpo ? 2 : 1
         let rows = batchSize / accumulation
-        guard rows % dataParallel == 0 else {
-            let valid = (1...rows).filter { rows % $0 == 0 }.map(String.init)
+        guard rows % (unit * dataParallel) == 0 else {
+            let valid = (1...rows).filter { rows % (unit * $0) == 0 }.map(String.init)
             throw ForjaError(
                 .invalidInput,
                 "parallel.data is \(dataParallel) and does not divide the \(rows) sequences of a "

@@ -30,18 +30,22 @@ public struct RecipeKey: Sendable {
     public let summary: String
     /// May differ on resume.
     public let mayChangeOnResume: Bool
+    /// Stages that read the key; given for another, it is refused.
+    public let stages: [Recipe.Stage]
     /// On resume another path will do if the same contents are there (`RunManifest.checkContents`).
     public let isComparedByContent: Bool
 
     init(
         _ path: String, _ kind: Kind, default defaultValue: RecipeValue? = nil,
-        mayChangeOnResume: Bool = false, isComparedByContent: Bool = false, _ summary: String
+        of stages: [Recipe.Stage] = Recipe.Stage.allCases, mayChangeOnResume: Bool = false,
+        isComparedByContent: Bool = false, _ summary: String
     ) {
         self.path = path
         self.kind = kind
         self.defaultValue = defaultValue
         self.mayChangeOnResume = mayChangeOnResume
         self.isComparedByContent = isComparedByContent
+        self.stages = stages
         self.summary = summary
     }
 }

@@ -32,6 +32,13 @@ struct RecipeReader {
         try read(mapping, path: "")
     }
 
+    /// Reads a recipe that stands inside another file.
+    init(file: String, mapping: Node.Mapping) throws(ForjaError) {
+        self.file = file
+        directory = URL(fileURLWithPath: file).deletingLastPathComponent()
+        try read(mapping, path: "")
+    }
+
     /// Applies one `--set key=value`.
     mutating func set(_ assignment: String) throws(ForjaError) {
         guard let equals = assignment.firstIndex(of: "=") else {

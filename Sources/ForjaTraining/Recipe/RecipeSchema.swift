@@ -1,10 +1,15 @@
+import ForjaData
+import ForjaFormats
+import ForjaObjectives
+
 /// Every key a recipe may have: the one place that names, checks and documents them.
 public enum RecipeSchema {
     public static let keys: [RecipeKey] = [
         RecipeKey("name", .string, "Name of the run; the recipe's file name when absent."),
         RecipeKey(
-            "stage", .choice(["pretrain"]), default: .string("pretrain"),
-            "What is trained for: pretrain learns next tokens of text."),
+            "stage", .choice(Recipe.Stage.allCases.map(\.rawValue)), default: .string("pretrain"),
+            "What is trained for: next tokens of text (pretrain), answers of chats (sft), chosen answers over rejected ones (dpo)."
+        ),
 
         RecipeKey(
             "model.from", .path,
@@ -61,17 +66,29 @@ public enum RecipeSchema {
 
         RecipeKey(
             "data.train", .paths, isComparedByContent: true,
-            "Text files, or JSONL with a text field."),
+            "pretrain: text files, or JSONL with a text field. sft, dpo: JSONL of chats, of pairs."),
         RecipeKey(
             "data.validation", .paths, isComparedByContent: true,
-            "Text held out. Absent: the last data.validation_fraction of the tokens."),
+            "As data.train, held out. Absent: the last data.validation_fraction."),
         RecipeKey(
             "data.validation_fraction", .number(0...0.9), default: .number(0.1),
-            "Share of the tokens at the end of data.train held out when data.validation is absent."
+            "Share at the end of data.train held out when data.validation is absent: of its tokens, or rows."
         ),
         RecipeKey(
-            "data.document_mask", .boolean, default: .boolean(true),
+            "data.document_mask", .boolean, default: .boolean(true), of: [.pretrain],
             "Attention stays inside documents, and the label after an end of text is not trained."),
+        RecipeKey(
+            "data.chat_template", .choice(ChatTemplate.Kind.allCases.map(\.rawValue)),
+            of: Recipe.Stage.ofChats, "How chats are written. Absent: as the model's own template."),
+        RecipeKey(
+            "data.bad_rows", .choice(BadRowPolicy.allCases.map(\.rawValue)),
+            default: .string("refuse"), of: Recipe.Stage.ofChats,
+            "What becomes of a row that cannot be used: it ends the run, or is left out and counted."
+        ),
+        RecipeKey(
+            "data.packing", .choice(PackedExamples.Packing.allCases.map(\.rawValue)),
+            default: .string("best_fit"), of: [.sft],
+            "Whether several chats share a sequence, kept apart by attention, or each has its own."),
 
         RecipeKey(
             "training.max_steps", .integer(0...1_000_000_000), mayChangeOnResume: true,
@@ -92,6 +109,25 @@ public enum RecipeSchema {
         RecipeKey(
             "training.dtype", .choice(["f32", "bf16"]), default: .string("f32"),
             "Storage of weights' copies and activations; sums and masters are float32."),
+
+        RecipeKey(
+            "objective.reduction",
+            .choice(LikelihoodObjective.Reduction.allCases.map(\.rawValue)),
+            default: .string("mean"), of: [.sft],
+            "Loss over the labels of a step: their mean, or their sum as Tülu 3 was trained with."),
+        RecipeKey(
+            "objective.loss", .choice(["dpo", "dpo_norm", "simpo"]), default: .string("dpo_norm"),
+            of: [.dpo],
+            "Which loss on pairs: by sums, by means over an answer's labels, without reference."),
+        RecipeKey(
+            "objective.beta", .number(1e-6...1e6), of: [.dpo],
+            "Scale of rewards. Absent: 0.1 for dpo, 5 for dpo_norm, 2 for simpo."),
+        RecipeKey(
+            "objective.gamma", .number(0...1e6), of: [.dpo],
+            "simpo: margin that rewards should differ by. Absent: 0.3 · beta."),
+        RecipeKey(
+            "objective.label_smoothing", .number(0...0.499), default: .number(0), of: [.dpo],
+            "Share of pairs taken to be the wrong way round."),
 
         RecipeKey(
             "optimizer.beta1", .number(0...0.999999), default: .number(0.9), "First moment's decay."
@@ -155,7 +191,7 @@ public enum RecipeSchema {
             "Validation loss every so many steps and at the end; 0: only at the end."),
         RecipeKey(
             "evaluation.max_tokens", .integer(0...1_000_000_000_000), default: .integer(0),
-            "Validation tokens used each time, from the start of the split; 0 uses all."),
+            "Validation tokens used each time, from the start of what is held out; 0 uses all."),
         RecipeKey(
             "evaluation.sample_prompt", .string,
             "Text continued after each validation, kept in samples/."),
