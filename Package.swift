@@ -121,6 +121,9 @@ let package = Package(
             dependencies: ["ForjaTraining", "ForjaTestSupport", "CAllocationCount"],
             swiftSettings: swiftSettings),
         .testTarget(
+            name: "ForjaEvaluationTests", dependencies: ["ForjaEvaluation", "ForjaTestSupport"],
+            swiftSettings: swiftSettings),
+        .testTarget(
             name: "ForjaPipelineTests", dependencies: ["ForjaPipeline", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
         // Drives the built binary; the dependency makes sure there is one.

@@ -41,6 +41,36 @@ public struct ModelDirectory: Sendable {
         try SafetensorsDirectory(path)
     }
 
+    /// What tells this model from another without reading its weights: configuration and tokenizer by content, weight files by
+    /// name, size and time of change.
+    ///
+    /// - Throws: `.inputOutput` when the directory cannot be read.
+    public func identity() throws(ForjaError) -> String {
+        var stream = SHA256Stream()
+        let files = FileManager.default
+        do {
+            for name in try files.contentsOfDirectory(atPath: path).sorted() {
+                let file = (path as NSString).appendingPathComponent(name)
+                if ["config.json", "tokenizer.json"].contains(name) {
+                    let digest = try SHA256Digest(contentsOf: file)
+                    stream.update("\(name) \(digest)\n")
+                } else if name.hasSuffix(".safetensors") {
+                    let attributes = try files.attributesOfItem(
+                        atPath: URL(fileURLWithPath: file).resolvingSymlinksInPath().path)
+                    let size = attributes[.size] as? Int ?? 0
+                    let time = (attributes[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0
+                    stream.update("\(name) \(size) \(time)\n")
+                }
+            }
+        } catch {
+            if let error = error as? ForjaError { throw error }
+            throw ForjaError(
+                .inputOutput, "\(path) cannot be read: \(error.localizedDescription)",
+                fix: "check its permissions")
+        }
+        return "\(stream.digest)"
+    }
+
     /// Ids that end a text.
     public var stopIDs: Set<Int32> { Set(huggingFace.endOfTextIDs) }
 

@@ -12,8 +12,8 @@ struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures speed on this machine.",
         subcommands: [
-            BenchKernelsCommand.self, BenchStepCommand.self, BenchCollectivesCommand.self,
-            BenchOverlapCommand.self, BenchScalingCommand.self,
+            BenchKernelsCommand.self, BenchStepCommand.self, BenchGenerateCommand.self,
+            BenchCollectivesCommand.self, BenchOverlapCommand.self, BenchScalingCommand.self,
         ])
 }
 

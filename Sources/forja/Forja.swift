@@ -11,7 +11,7 @@ struct Forja: ParsableCommand {
         abstract: "Trains open language models end to end, on any OpenCL device or the CPU.",
         discussion: """
             Results go to standard output, progress and logs to standard error.
-            Exit status: 0 done, 1 failed, 64 wrong usage, 130 train interrupted and saved, or generate interrupted.
+            Exit status: 0 done, 1 failed, 64 wrong usage, 130 train interrupted and saved, or generate or eval interrupted.
 
               forja train recipes/quickstart.yaml --run-dir runs/first
               forja generate --model runs/first --prompt "ROMEO:"
@@ -21,7 +21,8 @@ struct Forja: ParsableCommand {
             DevicesCommand.self, TrainCommand.self, RunCommand.self, PlanCommand.self,
             GenerateCommand.self,
             ScoreCommand.self, TokenizerCommand.self, DataCommand.self, BenchCommand.self,
-            ConvertCommand.self, TuneCommand.self, VerifyCommand.self, RehearseCommand.self,
+            ConvertCommand.self, TuneCommand.self, VerifyCommand.self, EvalCommand.self,
+            RehearseCommand.self,
         ])
 
     static func main() {

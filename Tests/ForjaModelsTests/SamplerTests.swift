@@ -1,3 +1,4 @@
+import ForjaCore
 import ForjaModels
 import Foundation
 import Testing
@@ -95,5 +96,40 @@ struct SamplerTests {
         #expect(try draws(seed: 5, sequence: 1) != first)
         let settings = try SamplingSettings(seed: 5)
         #expect((0..<64).reversed().map { draw(settings, index: $0) } == first.reversed())
+    }
+
+    @Test(
+        "log-probabilities are those of a softmax in float64",
+        arguments: [1, 15, 16, 17, 511, 512, 513, 5000])
+    func logProbabilities(vocabulary: Int) throws {
+        let random = CounterRandom(seed: UInt64(vocabulary), purpose: .data)
+        var logits = (0..<UInt64(vocabulary)).map { Float(random.uniform(at: $0) * 30 - 15) }
+        if vocabulary > 20 { logits[7] = .nan }
+        /// log softmax of one logit at a temperature, over `kept` tokens.
+        func expected(_ id: Int, _ temperature: Double, among kept: [Int]) -> Double {
+            let scaled = { (token: Int) in Double(logits[token]) / temperature }
+            let peak = kept.map(scaled).max() ?? 0
+            return scaled(id) - peak - log(kept.reduce(0) { $0 + exp(scaled($1) - peak) })
+        }
+        let all = logits.indices.filter { !logits[$0].isNaN }
+        let top = Array(all.sorted { (logits[$0], $1) > (logits[$1], $0) }.prefix(3))
+        for (temperature, topK) in [(1, nil), (0.5, nil), (2, nil), (0.5, 3), (0, nil)]
+            as [(Float, Int?)]
+        {
+            let settings = try SamplingSettings(temperature: temperature, topK: topK, seed: 7)
+            for index in 0..<20 {
+                let draw = logits.withUnsafeBufferPointer {
+                    Sampler(settings).scoredDraw(from: $0, sequence: 1, index: index)
+                }
+                let id = Int(draw.id)
+                #expect(id == self.draw(settings, from: logits, sequence: 1, index: index))
+                #expect(abs(Double(draw.modelLogProbability) - expected(id, 1, among: all)) < 5e-6)
+                let own =
+                    temperature == 0
+                    ? 0 : expected(id, Double(temperature), among: topK == nil ? all : top)
+                // Differences of logits, float32, are divided by the temperature.
+                #expect(abs(Double(draw.logProbability) - own) < 2e-5)
+            }
+        }
     }
 }

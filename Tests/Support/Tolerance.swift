@@ -2,6 +2,9 @@
 public enum ModelTolerance {
     /// Float32 logits against PyTorch, absolute: sums over C and F in another order.
     public static let logits: Float = 1e-4
+    /// Log-probability of a sampled token against scoring its text, absolute: logits of cached and of whole-text attention,
+    /// and a sum over the vocabulary in another order.
+    public static let sampledLogProbability: Float = 2e-4
     /// Mean loss against PyTorch, absolute.
     public static let loss: Float = 1e-5
     /// Each parameter's gradient against PyTorch, relative in the 2-norm.

@@ -37,6 +37,15 @@ public struct SamplingSettings: Hashable, Sendable {
     }
 }
 
+/// A token drawn, with its log-probabilities (natural logarithm).
+public struct Draw: Sendable, Equatable {
+    public var id: Int32
+    /// Under the distribution drawn from: with temperature, top-k and top-p. 0 where the most likely token is taken.
+    public var logProbability: Float
+    /// Under the model's own distribution, which is what scoring the text gives.
+    public var modelLogProbability: Float
+}
+
 /// Draws tokens; a draw depends on seed, sequence and place alone, not on the batch it is made in.
 public struct Sampler: Sendable {
     public let settings: SamplingSettings
@@ -50,23 +59,56 @@ public struct Sampler: Sendable {
     public func draw(
         from logits: UnsafeBufferPointer<Float>, sequence: Int, index: Int
     ) -> Int32 {
-        let best = mostLikely(logits)
-        guard settings.temperature > 0 else { return best }
+        draw(from: logits, sequence: sequence, index: index, isScored: false).id
+    }
+
+    /// As `draw`, with log-probabilities.
+    public func scoredDraw(
+        from logits: UnsafeBufferPointer<Float>, sequence: Int, index: Int
+    ) -> Draw {
+        draw(from: logits, sequence: sequence, index: index, isScored: true)
+    }
+
+    private func draw(
+        from logits: UnsafeBufferPointer<Float>, sequence: Int, index: Int, isScored: Bool
+    ) -> Draw {
+        let passes = LogitPasses(logits)
+        let peak = passes.peak
+        /// Minus infinity where nothing can be drawn: all logits NaN or minus infinity.
+        func draw(_ token: Int, share: Double, unscaledSum: Double?) -> Draw {
+            guard isScored else {
+                return Draw(id: Int32(token), logProbability: 0, modelLogProbability: 0)
+            }
+            let sum = unscaledSum ?? passes.sum(peak: peak, scale: 1)
+            return Draw(
+                id: Int32(token), logProbability: Float(log(share)),
+                modelLogProbability: Float(Double(logits[token] - peak) - log(sum)))
+        }
+        guard settings.temperature > 0 else {
+            return draw(passes.first(at: peak), share: 1, unscaledSum: nil)
+        }
         let random = CounterRandom(
             seed: settings.seed, purpose: .sampling, stream: UInt32(truncatingIfNeeded: sequence))
         let threshold = random.uniform(at: UInt64(index))
-        let peak = logits[Int(best)]
         let scale = 1 / settings.temperature
-        let weight = { (token: Int) -> Double in
-            let logit = logits[token]
-            return logit.isNaN ? 0 : exp(Double((logit - peak) * scale))
+        if settings.topK != nil || settings.topP != nil {
+            let (token, share) = restrictedDraw(logits, at: threshold, peak: peak, scale: scale)
+            return draw(token, share: share, unscaledSum: nil)
         }
-        guard settings.topK != nil || settings.topP != nil else {
-            let total = logits.indices.reduce(0) { $0 + weight($1) }
-            return pick(
-                logits.indices.lazy.map { ($0, weight($0)) }, at: threshold * total,
-                fallback: best)
-        }
+        let total = passes.sum(peak: peak, scale: scale)
+        let token =
+            passes.token(atSum: threshold * total, peak: peak, scale: scale)
+            ?? passes.first(at: peak)
+        return draw(
+            token, share: passes.weight(of: token, peak: peak, scale: scale) / total,
+            unscaledSum: scale == 1 ? total : nil)
+    }
+
+    /// A draw from the most likely tokens, and its share of their probability.
+    private func restrictedDraw(
+        _ logits: UnsafeBufferPointer<Float>, at threshold: Double, peak: Float, scale: Float
+    ) -> (token: Int, share: Double) {
+        let weight = { (token: Int) -> Double in exp(Double((logits[token] - peak) * scale)) }
         var candidates = logits.indices.filter { !logits[$0].isNaN }
         // Equal logits keep the order of their ids, so that a draw is the same everywhere.
         candidates.sort { (logits[$0], $1) > (logits[$1], $0) }
@@ -81,29 +123,13 @@ public struct Sampler: Sendable {
             if let kept { candidates.removeLast(candidates.count - kept - 1) }
         }
         let total = candidates.reduce(0) { $0 + weight($1) }
-        return pick(
-            candidates.lazy.map { ($0, weight($0)) }, at: threshold * total, fallback: best)
-    }
-
-    private func mostLikely(_ logits: UnsafeBufferPointer<Float>) -> Int32 {
-        var best = 0
-        for token in logits.indices where logits[token] > logits[best] || logits[best].isNaN {
-            best = token
-        }
-        return Int32(best)
-    }
-
-    /// The candidate whose share of the cumulated weights holds `threshold`.
-    private func pick(
-        _ candidates: some Sequence<(Int, Double)>, at threshold: Double, fallback: Int32
-    ) -> Int32 {
         var sum = 0.0
-        var last = fallback
-        for (token, weight) in candidates where weight > 0 {
-            sum += weight
-            last = Int32(token)
-            if sum > threshold { return last }
+        var token = candidates.first ?? 0
+        for candidate in candidates where weight(candidate) > 0 {
+            sum += weight(candidate)
+            token = candidate
+            if sum > threshold * total { break }
         }
-        return last
+        return (token, candidates.isEmpty ? 0 : weight(token) / total)
     }
 }
