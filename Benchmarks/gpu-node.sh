@@ -124,8 +124,8 @@ export FORJA_CACHE_DIR="${FORJA_CACHE_DIR:-$work/cache}"
 find_driver() {
     { ldconfig -p 2>/dev/null || /sbin/ldconfig -p 2>/dev/null; } |
         awk '/libnvidia-opencl\.so\.1/ { print $NF; exit }' | grep . && return
-    local folder
-    for folder in ${LD_LIBRARY_PATH//:/ } /usr/lib/x86_64-linux-gnu /usr/lib/aarch64-linux-gnu /usr/lib64 /usr/lib \
+    local folder searched=${LD_LIBRARY_PATH:-}
+    for folder in ${searched//:/ } /usr/lib/x86_64-linux-gnu /usr/lib/aarch64-linux-gnu /usr/lib64 /usr/lib \
         /usr/lib/wsl/lib /usr/local/nvidia/lib64 /usr/local/nvidia/lib /run/opengl-driver/lib \
         /usr/lib/x86_64-linux-gnu/nvidia/current /usr/local/cuda/lib64 /usr/local/cuda/compat; do
         [ -e "$folder/libnvidia-opencl.so.1" ] && { echo "$folder/libnvidia-opencl.so.1"; return; }
@@ -334,6 +334,7 @@ kernels() { # SHAPE DTYPE
     kernel_documents+=("$(cat "$work/$name.json")")
 }
 if ! $can_compute; then
+    echo "not run: $device is not on this machine"
     row
     row "Not run: $device is not on this machine."
 elif ! "$forja" bench --help 2>&1 | grep -qE '^ *kernels '; then
@@ -393,7 +394,10 @@ for shape in $shapes; do
         $has_torch && torch_step "$shape" "$dtype"
     done
 done
-$can_compute || row "| Forja | | | $device | not run: not on this machine | | | | | |"
+if ! $can_compute; then
+    echo "forja: not run, $device is not on this machine"
+    row "| Forja | | | $device | not run: not on this machine | | | | | |"
+fi
 row
 row "PyTorch: $torch_note."
 part torch "$(text "$torch_note")"

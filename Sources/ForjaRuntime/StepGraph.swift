@@ -30,6 +30,8 @@ public final class StepGraph {
         /// Floating-point operations, and bytes that must move at the least.
         package let flops: Double
         package let bytes: Double
+        /// One pass over memory, inside a block: its first result is made again for the backward pass instead of kept.
+        package let isCheap: Bool
         /// Recomputed forward work, dropped again when nothing reads what it writes.
         package let isRecomputed: Bool
         /// Depends on whether the microstep is the step's first.
@@ -57,6 +59,7 @@ public final class StepGraph {
 
     /// Whether activations inside blocks are kept for the backward pass or computed again.
     public enum RecomputePolicy: String, Sendable, Codable {
+        /// No product and no attention is computed again; norms and SwiGLU are, a pass over memory each.
         case none
         case block
     }
@@ -113,12 +116,14 @@ public final class StepGraph {
     ///   - name: Operation and pass, `rmsnorm.forward`: what traces and profiles show.
     ///   - reads: Tensors whose contents the call needs, including those it updates in place.
     ///   - writes: Tensors it changes.
+    ///   - isCheap: Whether to make the first of `writes` again for the backward pass rather than keep it. What the call
+    ///     reads has to be kept until then for something else.
     ///   - function: The engine's entry point.
     ///   - workspace: Its workspace query, if it has one.
     ///   - arguments: Builds the argument struct once addresses are known.
     package func record<Arguments>(
         _ name: String, reads: [Tensor], writes: [Tensor], flops: Double = 0,
-        dependsOnMicrostep: Bool = false,
+        dependsOnMicrostep: Bool = false, isCheap: Bool = false,
         _ function: @escaping (OpaquePointer?, UnsafePointer<Arguments>?) -> forja_status,
         workspace: ((OpaquePointer?, UnsafePointer<Arguments>?) -> UInt64)? = nil,
         arguments: @escaping (Binding) -> Arguments
@@ -129,7 +134,8 @@ public final class StepGraph {
             Dispatch(
                 name: name, reads: reads.map(place), writes: writes.map(place), flops: flops,
                 bytes: Double((reads + writes).reduce(0) { $0 + $1.byteCount }),
-                isRecomputed: false, dependsOnMicrostep: dependsOnMicrostep, collective: nil,
+                isCheap: isCheap && openBlock != nil, isRecomputed: false,
+                dependsOnMicrostep: dependsOnMicrostep, collective: nil,
                 workspaceByteCount: { binding, device in
                     guard let workspace else { return 0 }
                     let values = arguments(binding.substituting(map))
@@ -233,6 +239,7 @@ public final class StepGraph {
     /// Runs the backward rules from last to first. Call once, after the loss has been recorded.
     public func backward() throws(ForjaError) {
         let pending = rules
+        let forwardCount = dispatches.count
         rules = []
         var recomputedBlock: Int?
         for rule in pending.reversed() {
@@ -244,7 +251,33 @@ public final class StepGraph {
             if rule.block == nil { substitution = [:] }
         }
         substitution = [:]
-        dropUnreadRecomputation()
+        if recompute == .none {
+            recomputeCheapResults(after: forwardCount)
+        } else {
+            dropUnreadRecomputation()
+        }
+    }
+
+    /// Makes results of cheap dispatches again right before the backward pass first reads them.
+    private func recomputeCheapResults(after forwardCount: Int) {
+        var producers: [Int: Dispatch] = [:]
+        for dispatch in dispatches[..<forwardCount] where dispatch.isCheap {
+            producers[dispatch.writes[0]] = dispatch
+        }
+        var map: [Int: Int] = [:]
+        var backward: [Dispatch] = []
+        for dispatch in dispatches[forwardCount...] {
+            for read in dispatch.reads where map[read] == nil {
+                guard let producer = producers[read] else { continue }
+                for index in producer.writes {
+                    storages.append(storages[index])
+                    map[index] = storages.count - 1
+                }
+                backward.append(producer.substituting(map, isRecomputed: true))
+            }
+            backward.append(dispatch.substituting(map, isRecomputed: dispatch.isRecomputed))
+        }
+        dispatches.replaceSubrange(forwardCount..., with: backward)
     }
 
     /// Records a block's forward dispatches again, into fresh storages that its backward rules then read.
@@ -258,19 +291,7 @@ public final class StepGraph {
                 storages.append(storages[index])
                 substitution[index] = storages.count - 1
             }
-            let map = substitution
-            dispatches.append(
-                Dispatch(
-                    name: dispatch.name, reads: dispatch.reads.map { map[$0] ?? $0 },
-                    writes: dispatch.writes.map { map[$0] ?? $0 }, flops: dispatch.flops,
-                    bytes: dispatch.bytes, isRecomputed: true,
-                    dependsOnMicrostep: dispatch.dependsOnMicrostep,
-                    collective: dispatch.collective?.substituting(map),
-                    workspaceByteCount: { binding, device in
-                        dispatch.workspaceByteCount(binding.substituting(map), device)
-                    },
-                    arguments: { dispatch.arguments($0.substituting(map)) },
-                    prepare: { dispatch.prepare($0.substituting(map)) }))
+            dispatches.append(dispatch.substituting(substitution, isRecomputed: true))
         }
     }
 
@@ -288,13 +309,27 @@ public final class StepGraph {
 }
 
 extension StepGraph.Dispatch {
+    /// The same work on other storages.
+    fileprivate func substituting(_ map: [Int: Int], isRecomputed: Bool) -> Self {
+        if map.isEmpty, isRecomputed == self.isRecomputed { return self }
+        return Self(
+            name: name, reads: reads.map { map[$0] ?? $0 }, writes: writes.map { map[$0] ?? $0 },
+            flops: flops, bytes: bytes, isCheap: isCheap, isRecomputed: isRecomputed,
+            dependsOnMicrostep: dependsOnMicrostep, collective: collective?.substituting(map),
+            workspaceByteCount: { binding, device in
+                workspaceByteCount(binding.substituting(map), device)
+            },
+            arguments: { arguments($0.substituting(map)) },
+            prepare: { prepare($0.substituting(map)) })
+    }
+
     /// A collective.
     init(
         name: String, reads: [Int], writes: [Int], bytes: Double, collective: CollectiveDispatch
     ) {
         self.init(
-            name: name, reads: reads, writes: writes, flops: 0, bytes: bytes, isRecomputed: false,
-            dependsOnMicrostep: false, collective: collective, workspaceByteCount: { _, _ in 0 },
+            name: name, reads: reads, writes: writes, flops: 0, bytes: bytes, isCheap: false,
+            isRecomputed: false, dependsOnMicrostep: false, collective: collective, workspaceByteCount: { _, _ in 0 },
             arguments: { _ in () }, prepare: { _ in { _ in FORJA_OK } })
     }
 }

@@ -13,7 +13,7 @@ struct BenchCommand: ParsableCommand {
         commandName: "bench", abstract: "Measures speed on this machine.",
         subcommands: [
             BenchKernelsCommand.self, BenchStepCommand.self, BenchGenerateCommand.self,
-            BenchCollectivesCommand.self, BenchOverlapCommand.self,
+            BenchCollectivesCommand.self, BenchOverlapCommand.self, BenchScalingCommand.self,
             BenchGroupRelativeCommand.self,
         ])
 }
@@ -71,7 +71,8 @@ struct BenchStepCommand: ParsableCommand {
             A step is forward, backward, clipping at 1.0 and AdamW, without recomputation; the median of the timed steps
             counts, after two that do not. MFU divides model FLOP/s by the best of six 1536³ BLAS products on the same
             threads in the same process; it is n/a where kernels do not run on the host's cores. Three more steps are
-            profiled: the overhead is the share of their time in which no kernel ran.
+            profiled: the overhead is the share of their time in which no kernel ran. The first step starts when one
+            that takes as long as the median would have had to: what the first takes longer goes to building programs.
 
               forja bench step --shape medium --device cpu --json
             """)
@@ -120,6 +121,9 @@ struct BenchStepCommand: ParsableCommand {
         let peakBytes: Int
         let engineBytes: Int
         let secondsPerStep: [Double]
+        /// From the start of the process, building programs included: when the first step ended, less a step. `nil`
+        /// where the system does not say when a process started.
+        let firstStepStartsSeconds: Double?
         let launchesPerStep: Int
         let operationsPerStep: Int
         let hostSyncsPerStep: Int
@@ -144,6 +148,7 @@ struct BenchStepCommand: ParsableCommand {
             case peakBytes = "peak_bytes"
             case engineBytes = "engine_bytes"
             case secondsPerStep = "seconds_per_step"
+            case firstStepStartsSeconds = "first_step_starts_s"
             case launchesPerStep = "launches_per_step"
             case operationsPerStep = "operations_per_step"
             case hostSyncsPerStep = "host_syncs_per_step"
@@ -158,7 +163,6 @@ struct BenchStepCommand: ParsableCommand {
         let configuration = shape.configuration
         let sequences = batch ?? shape.batch
         let length = configuration.contextLength
-        let peak = try queue.device.measuredPeak()
         let engine = try shape.engine(dtype: dtype, batch: sequences, queue: queue)
         try engine.prepare()
         try engine.model.initialize(seed: 0, on: queue)
@@ -173,6 +177,7 @@ struct BenchStepCommand: ParsableCommand {
         }
         let microbatch = Batch(tokens: draw(0), labels: draw(1))
         var seconds: [Double] = []
+        var firstStepEnd: Double?
         var counts = queue.counters
         /// Seconds of a step.
         func run(_ number: Int) throws -> Double {
@@ -188,6 +193,7 @@ struct BenchStepCommand: ParsableCommand {
         for number in 1...(steps + 2) {
             let before = queue.counters
             let elapsed = try run(number)
+            if number == 1 { firstStepEnd = ProcessAge.seconds }
             if number > 2 { seconds.append(elapsed) }
             counts = queue.counters - before
         }
@@ -195,6 +201,8 @@ struct BenchStepCommand: ParsableCommand {
         let profiledSteps = 3
         let profiledSeconds = try (1...profiledSteps).reduce(0) { try $0 + run(steps + 2 + $1) }
         let profiledRows = try profile.rows()
+        // Last: what it takes is no part of the start, and BLAS's threads look for work for a while after it.
+        let peak = try queue.device.measuredPeak()
         let median = seconds.sorted()[seconds.count / 2]
         let flops =
             configuration.trainingFlopsPerToken(sequenceLength: length) * Double(tokens) / median
@@ -206,6 +214,7 @@ struct BenchStepCommand: ParsableCommand {
             peakFlopsPerSecond: peak, mfu: peak.map { flops / $0 },
             peakBytes: ResidentMemory.peak(with: device),
             engineBytes: device.peakAllocatedBytes, secondsPerStep: seconds,
+            firstStepStartsSeconds: firstStepEnd.map { max($0 - median, 0) },
             launchesPerStep: counts.launches, operationsPerStep: counts.operations,
             hostSyncsPerStep: counts.hostSyncs, bytesToDevicePerStep: counts.bytesToDevice,
             bytesFromDevicePerStep: counts.bytesFromDevice,
@@ -231,6 +240,10 @@ struct BenchStepCommand: ParsableCommand {
                 report.mfu.map { String(format: "%.0f %% of %.1f GFLOP/s", $0 * 100, peak! / 1e9) }
                     ?? "n/a", Double(report.peakBytes) / 1e6, Double(report.engineBytes) / 1e6,
                 counts.launches, counts.hostSyncs, report.overheadFraction * 100))
+        if let start = report.firstStepStartsSeconds {
+            Console.result(
+                String(format: "first step starts %.2f s after the process", start))
+        }
         for operation in report.operations ?? [] {
             Console.result(
                 String(

@@ -94,7 +94,7 @@ static const char *dtype_name(forja_dtype dtype) {
 
 static void run_matmul(bench *b) {
     static const uint64_t shapes[][3] = {{1, 1, 1},    {1, 33, 17},  {3, 5, 7}, {17, 33, 9},
-                                         {65, 18, 70}, {40, 130, 3}, {7, 6, 70}};
+                                         {65, 18, 70}, {40, 130, 3}, {7, 6, 70}, {230, 190, 20}};
     for (int layout = FORJA_MATMUL_NN; layout <= FORJA_MATMUL_TN; layout++)
         for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++)
             for (int variant = 0; variant < 4; variant++) {

@@ -48,6 +48,13 @@ extension OperationTests {
             for (m, n, k) in Self.sizes {
                 try expectProduct(Product(layout: layout, m: m, n: n, k: k), on: target)
             }
+            // One launch on OpenCL CPU devices, in blocks of rows, of columns and of both.
+            for (m, n, k) in [(300, 200, 40), (200, 300, 259), (517, 395, 33)] {
+                var product = Product(layout: layout, m: m, n: n, k: k, batch: 2)
+                (product.padding, product.alpha) = ((3, 1, 2), 0.5)
+                product.accumulates = true
+                try expectProduct(product, on: target)
+            }
         }
 
         @Test(
@@ -67,7 +74,9 @@ extension OperationTests {
         @Test("has the same bits in every variant of one order", arguments: TestDevice.openCL)
         func hasSameBitsInOneOrder(choice: TestDevice.Choice) throws {
             for layout in MatmulLayout.allCases {
-                for (m, n, k) in [(65, 130, 257), (5, 100, 1030), (300, 20, 64), (130, 300, 1)] {
+                for (m, n, k) in [
+                    (65, 130, 257), (5, 100, 1030), (300, 20, 64), (130, 300, 1), (300, 200, 300),
+                ] {
                     for input in Storage.computing {
                         var product = Product(layout: layout, m: m, n: n, k: k, input: input)
                         (product.alpha, product.accumulates) = (0.7, true)

@@ -31,9 +31,10 @@ struct GradientBucketsTests {
             let filling = Self.order.first { buckets.slots[$0].bucket == next }!
             #expect(Self.counts[filling] >= least)
         }
-        #expect(Self.counts.indices.allSatisfy { parameter in
-            Self.counts[parameter] < least || buckets.slots[parameter].offset == 0
-        })
+        #expect(
+            Self.counts.indices.allSatisfy { parameter in
+                Self.counts[parameter] < least || buckets.slots[parameter].offset == 0
+            })
     }
 
     @Test("the ranks' pieces are every element once", arguments: 1...5)

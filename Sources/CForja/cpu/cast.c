@@ -55,17 +55,41 @@ FORJA__INLINE void store_16(void *base, uint64_t i, uint32_t count, forja_dtype 
     memcpy((uint16_t *)base + i, &halves, count * sizeof(uint16_t));
 }
 
+/// 16 elements past the caches, at a multiple of their size.
+FORJA__INLINE void stream_16(void *base, uint64_t i, forja_dtype dtype, const forja__f32x16 *x) {
+    forja__u16x16 halves;
+    if (dtype == FORJA_DTYPE_F32) {
+        forja__stream_f32_16((float *)base + i, x);
+        return;
+    }
+    if (dtype == FORJA_DTYPE_BF16)
+        forja__bf16_from_16(&halves, x);
+    else
+        f16_from_f32_16(&halves, x);
+    forja__stream_u16_16((uint16_t *)base + i, &halves);
+}
+
 typedef struct cast_context {
     const void *source;
     void *destination;
     uint64_t count;
     size_t size;
+    bool streams;
 } cast_context;
 
 FORJA__INLINE void cast_block(const cast_context *c, uint64_t index, forja_dtype from,
                               forja_dtype to) {
-    uint64_t end = forja__min(c->count, (index + 1) * FORJA__BLOCK_ELEMENTS);
-    FORJA__FOR_VECTORS(i, index * FORJA__BLOCK_ELEMENTS, end, {
+    uint64_t start = index * FORJA__BLOCK_ELEMENTS;
+    uint64_t end = forja__min(c->count, start + FORJA__BLOCK_ELEMENTS);
+    if (c->streams) {
+        for (; start + 16 <= end; start += 16) {
+            forja__f32x16 x;
+            load_16(&x, c->source, start, 16, from);
+            stream_16(c->destination, start, to, &x);
+        }
+        forja__stream_end();
+    }
+    FORJA__FOR_VECTORS(i, start, end, {
         forja__f32x16 x;
         load_16(&x, c->source, i, count, from);
         store_16(c->destination, i, count, to, &x);
@@ -111,6 +135,8 @@ forja_status forja__cpu_cast(forja_queue *queue, const forja_cast_args *args) {
         .count = args->count,
         .size = forja_dtype_size(args->from),
     };
+    context.streams =
+        forja__streams(context.destination, args->count * forja_dtype_size(args->to));
     forja__pool_run(queue->device->pool, forja__ceil_divide(args->count, FORJA__BLOCK_ELEMENTS),
                     args->from == args->to ? copy_block : cast_task(args->from, args->to),
                     &context);

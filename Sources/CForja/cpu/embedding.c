@@ -3,13 +3,34 @@
 
 #include "storage.h"
 
+/// Rows between the one that is copied and the one that is asked for.
+enum { ROWS_AHEAD = 2 };
+
 typedef struct gather_context {
     const char *table;
     char *y;
     const int32_t *ids;
     uint64_t rows, width, table_rows, first_row, total_rows, block_rows;
-    bool bf16;
+    bool bf16, streams;
 } gather_context;
+
+/// The rows of a block lie at random places, where the processor sees no pattern: asks for `bytes` of one.
+static void prefetch_row(const char *row, uint64_t bytes) {
+    for (uint64_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch(row + i);
+}
+
+static void copy_row(char *to, const char *from, uint64_t bytes, bool streams) {
+    if (!streams) {
+        memcpy(to, from, bytes);
+        return;
+    }
+    for (uint64_t i = 0; i < bytes; i += 64) {
+        forja__f32x16 x;
+        memcpy(&x, from + i, sizeof x);
+        forja__stream_f32_16((float *)(void *)(to + i), &x);
+    }
+}
 
 static void gather_rows(void *context, uint64_t index, uint32_t thread) {
     (void)thread;
@@ -20,8 +41,12 @@ static void gather_rows(void *context, uint64_t index, uint32_t thread) {
         uint64_t id = (uint64_t)c->ids[n]; // a negative id is past any table
         uint64_t row = id - c->first_row;  // as is one before the first row
         char *y = c->y + n * row_bytes;
+        uint64_t ahead =
+            (n + ROWS_AHEAD < end ? (uint64_t)c->ids[n + ROWS_AHEAD] : id) - c->first_row;
+        if (ahead < c->table_rows)
+            prefetch_row(c->table + ahead * row_bytes, row_bytes);
         if (row < c->table_rows)
-            memcpy(y, c->table + row * row_bytes, row_bytes);
+            copy_row(y, c->table + row * row_bytes, row_bytes, c->streams);
         else if (id < c->total_rows)
             memset(y, 0, row_bytes);
         else if (c->bf16)
@@ -31,9 +56,12 @@ static void gather_rows(void *context, uint64_t index, uint32_t thread) {
             for (uint64_t i = 0; i < c->width; i++)
                 ((float *)(void *)y)[i] = NAN;
     }
+    if (c->streams)
+        forja__stream_end();
 }
 
 forja_status forja__cpu_embedding_forward(forja_queue *queue, const forja_embedding_args *args) {
+    const uint64_t row_bytes = args->width * forja_dtype_size(args->dtype);
     gather_context context = {
         .table = forja__host_at(args->table, args->dtype),
         .y = forja__host_at(args->y, args->dtype),
@@ -46,6 +74,8 @@ forja_status forja__cpu_embedding_forward(forja_queue *queue, const forja_embedd
         .block_rows = forja__block_rows(args->width),
         .bf16 = args->dtype == FORJA_DTYPE_BF16,
     };
+    context.streams =
+        forja__streams(context.y, args->rows * row_bytes) && row_bytes % 64 == 0;
     forja__pool_run(queue->device->pool, forja__ceil_divide(args->rows, context.block_rows),
                     gather_rows, &context);
     return FORJA_OK;

@@ -1,3 +1,4 @@
+import Dispatch
 import ForjaCore
 import ForjaNN
 import ForjaRuntime
@@ -47,22 +48,29 @@ extension LlamaModel {
     }
 }
 
-/// Normal numbers by the Box-Muller transform, two from each counter value.
+/// Normal numbers by the Box-Muller transform, two from each counter value, made on all cores.
 ///
 /// - Parameter places: Which of the sequence's numbers.
 func normalValues(
     at places: Range<Int>, standardDeviation: Float, random: CounterRandom
 ) -> [Float] {
     [Float](unsafeUninitializedCapacity: places.count) { buffer, initialized in
-        for pair in places.lowerBound / 2..<(places.upperBound + 1) / 2 {
-            let words = random.words(at: UInt64(pair))
-            // (0, 1]: the logarithm never sees zero.
-            let u = (Double(words.x) + 1) * 0x1p-32
-            let angle = 2 * Double.pi * Double(words.y) * 0x1p-32
-            let radius = (-2 * log(u)).squareRoot() * Double(standardDeviation)
-            let first = 2 * pair - places.lowerBound
-            if first >= 0 { buffer[first] = Float(radius * cos(angle)) }
-            if first + 1 < places.count { buffer[first + 1] = Float(radius * sin(angle)) }
+        let firstPair = places.lowerBound / 2
+        let pairs = (places.upperBound + 1) / 2 - firstPair
+        let share = 1 << 14
+        // Each share writes numbers of its own.
+        nonisolated(unsafe) let buffer = buffer
+        DispatchQueue.concurrentPerform(iterations: (pairs + share - 1) / share) { number in
+            for pair in firstPair + number * share..<firstPair + min((number + 1) * share, pairs) {
+                let words = random.words(at: UInt64(pair))
+                // (0, 1]: the logarithm never sees zero.
+                let u = (Double(words.x) + 1) * 0x1p-32
+                let angle = 2 * Double.pi * Double(words.y) * 0x1p-32
+                let radius = (-2 * log(u)).squareRoot() * Double(standardDeviation)
+                let first = 2 * pair - places.lowerBound
+                if first >= 0 { buffer[first] = Float(radius * cos(angle)) }
+                if first + 1 < places.count { buffer[first + 1] = Float(radius * sin(angle)) }
+            }
         }
         initialized = places.count
     }

@@ -40,7 +40,10 @@ extension StepGraph {
     package func recordRMSNormForward(
         x: Tensor, weight: Tensor, y: Tensor, rstd: Tensor, epsilon: Float
     ) {
-        record("rmsnorm.forward", reads: [x, weight], writes: [y, rstd], forja_rmsnorm_forward) {
+        record(
+            "rmsnorm.forward", reads: [x, weight], writes: [y, rstd], isCheap: true,
+            forja_rmsnorm_forward
+        ) {
             forja_rmsnorm_args(
                 dtype: x.dtype.engine, x: $0[x], weight: $0[weight], y: $0[y], rstd: $0[rstd],
                 rows: UInt64(x.rows), width: UInt64(x.width), epsilon: epsilon)
@@ -84,7 +87,9 @@ extension StepGraph {
     }
 
     package func recordSwiGLUForward(x: Tensor, y: Tensor) {
-        record("swiglu.forward", reads: [x], writes: [y], forja_swiglu_forward) {
+        record(
+            "swiglu.forward", reads: [x], writes: [y], isCheap: true, forja_swiglu_forward
+        ) {
             forja_swiglu_args(
                 dtype: x.dtype.engine, x: $0[x], y: $0[y], rows: UInt64(y.rows),
                 width: UInt64(y.width))
