@@ -7,10 +7,12 @@ import Testing
 struct ReinforcementTests {
     static func workspace() throws -> Workspace {
         let workspace = try Workspace()
-        let made = try workspace.run(
-            "data", "generate", "arithmetic", "--output", "rows", "--operations", "add",
-            "--digits", "1", "--train", "20", "--held-out", "4")
-        try #require(made.status == 0, "\(made)")
+        // About one in five answers is right by chance.
+        let row = { (number: Int) in
+            #"{"prompt": "Give \#(number).", "ground_truth": "^[ -O]", "dataset": "regex"}"# + "\n"
+        }
+        try workspace.write("train.jsonl", (0..<20).map(row).joined())
+        try workspace.write("held-out.jsonl", (20..<24).map(row).joined())
         try workspace.write("text.txt", "What is the sum of 1 and 2? 3 + 4 = 7 #### 5 6 8 9 0\n")
         try workspace.write(
             "grpo.yaml",
@@ -19,8 +21,8 @@ struct ReinforcementTests {
             model: {width: 16, layers: 2, heads: 2, key_value_heads: 2, feed_forward_width: 32}
             tokenizer: {train: {kind: byte_bpe, vocabulary_size: 260, files: text.txt}}
             data:
-              train: rows/train.jsonl
-              validation: rows/held-out.jsonl
+              train: train.jsonl
+              validation: held-out.jsonl
               chat_template: tulu
             training: {max_steps: 6, batch_size_sequences: 8, sequence_length_tokens: 96}
             schedule: {kind: constant, learning_rate: 0.003}

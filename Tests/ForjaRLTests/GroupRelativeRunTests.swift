@@ -20,7 +20,6 @@ struct GroupRelativeRunTests {
                 "training.max_steps=40", "grpo.updates_per_batch=1", "schedule.learning_rate=0.01",
                 "training.batch_size_sequences=64", "grpo.answers_per_prompt=16",
                 "checkpoint.every_steps=0", "evaluation.every_steps=0",
-                "data.train=\(try run.easyRows)",
             ])
         let rewards = figures.metrics.compactMap { $0["reward"] }
         let (first, last) = (rewards.prefix(5).reduce(0, +) / 5, rewards.suffix(5).reduce(0, +) / 5)

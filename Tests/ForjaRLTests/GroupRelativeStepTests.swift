@@ -44,7 +44,7 @@ struct GroupRelativeStepTests {
             "run",
             [
                 "training.max_steps=1", "grpo.updates_per_batch=1", "schedule.learning_rate=0",
-                "grpo.importance_cap=0", "grpo.temperature=0.7", "data.train=\(try run.easyRows)",
+                "grpo.importance_cap=0", "grpo.temperature=0.7",
             ], on: device
         ) { (context, work) throws(ForjaError) in
             let reinforce = StepWork(microbatches: work.microbatches, objective: Reinforce())
@@ -117,17 +117,5 @@ struct GroupRelativeStepTests {
         #expect(kl.count == 6)
         #expect(kl[0] == 0)
         #expect(kl.dropFirst().allSatisfy { $0 > 0 && $0 < 1 })
-    }
-}
-
-extension TinyRun {
-    /// Rows of which many answers are right by chance.
-    var easyRows: String {
-        get throws {
-            try write(
-                "easy.jsonl",
-                (0..<10).map { row(prompt: "Give \($0).", truth: "^[ -O]") }.joined())
-            return directory.file("easy.jsonl")
-        }
     }
 }
