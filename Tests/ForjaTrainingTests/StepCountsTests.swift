@@ -95,7 +95,7 @@ struct StepCountsTests {
         let counts = try Self.counts(device).map(\.queue)
         #expect(Set(counts).count == 1)
         let step = counts[0]
-        #expect(step.operations == 86)
+        #expect(step.operations == 92)
         let isHost = if case .host = device { true } else { false }
         // Kernels by the variants that CPUs take; narrower instructions on the host take fewer.
         let kind = try device.queue().device.description.kind
