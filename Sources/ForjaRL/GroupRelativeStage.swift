@@ -47,6 +47,11 @@ final class GroupRelativeStage: TrainingStage {
         self.shape = shape
     }
 
+    deinit {
+        // After an error: the sampler's thread works on a device that is about to go.
+        if begun != nil { _ = try? pipeline?.finish() }
+    }
+
     func prepare(_ context: StageContext) throws(ForjaError) {
         self.context = context
         step = context.firstStep

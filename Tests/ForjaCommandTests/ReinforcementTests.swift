@@ -90,4 +90,23 @@ struct ReinforcementTests {
             outcome.errors.contains("bad.jsonl:1: there is no verifier \"oracle\""), "\(outcome)")
         #expect(outcome.errors.contains("use one of arithmetic, exact, gsm8k, regex"))
     }
+
+    @Test("bench grpo times every order, on threads that the recipe divides")
+    func benchmarks() throws {
+        let workspace = try Self.workspace()
+        let outcome = try workspace.run(
+            "bench", "grpo", "grpo.yaml", "--device", "cpu", "--threads", "3", "--batches", "1",
+            "--set", "grpo.sampler_threads=2", "--json")
+        try #require(outcome.status == 0, "\(outcome)")
+        let report = try outcome.json()
+        for name in ["assigned_s", "pipelined_s", "synchronous_s", "sampling_s", "training_s"] {
+            #expect(report[name] as? Double ?? 0 > 0, "\(name)")
+        }
+        #expect(report["sampler_threads"] as? Int == 2)
+        #expect(report["trainer_threads"] as? Int == 1)
+        let refused = try Self.train(
+            "run", in: workspace, ["grpo.pipelined=true", "grpo.sampler_threads=2"],
+            ["--threads", "2"])
+        #expect(refused.errors.contains("grpo.sampler_threads is 2 of 2 threads in all"))
+    }
 }
