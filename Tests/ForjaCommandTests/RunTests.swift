@@ -5,9 +5,9 @@ import Testing
 /// `forja run recipes/tulu-tiny.yaml`, in miniature: all four stages on a model of a few thousand parameters.
 @Suite("Running a pipeline", .serialized)
 struct RunTests {
-    private static let pipeline = URL(fileURLWithPath: #filePath)
-        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        .appendingPathComponent("recipes/tulu-tiny.yaml").path
+    private static let pipeline = ClusterPlanTests.root + "/recipes/tulu-tiny.yaml"
+    /// Fewer rows than the recipe's own.
+    private static let rows = ClusterPlanTests.root + "/examples/arithmetic/train"
 
     /// Enough steps for several checkpoints in every stage.
     private static let settings = [
@@ -21,6 +21,8 @@ struct RunTests {
         "grpo.grpo.max_answer_tokens=16", "grpo.grpo.validation_rows=4",
         "pretrain.checkpoint.every_steps=3", "sft.checkpoint.every_steps=3",
         "dpo.checkpoint.every_steps=2", "grpo.checkpoint.every_steps=2",
+        "sft.data.train=\(rows)-sft.jsonl", "dpo.data.train=\(rows)-preference.jsonl",
+        "grpo.data.train=\(rows).jsonl",
     ]
     private static let stages = ["01-pretrain", "02-sft", "03-dpo", "04-grpo"]
 
