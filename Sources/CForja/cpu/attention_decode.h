@@ -5,6 +5,10 @@
 /// are dot products along D, and ranges are merged by a second pass where (batch, group) pairs
 /// alone are few.
 
+#include "lane_sums.h"
+
+#define sum_many FORJA__JOIN(FORJA__JOIN(forja__sum_, LANES), FORJA__JOIN(_of_, LANES))
+
 /// Sum of the lanes, halves first: a fixed order.
 FORJA__INLINE float sum_lanes(vec x) {
     float lane[LANES];
@@ -15,36 +19,50 @@ FORJA__INLINE float sum_lanes(vec x) {
     return lane[0];
 }
 
-/// Asks for the `bytes` at `address` ahead of their use. Rows of one head lie whole pages apart in
-/// wide caches, where the hardware's own prefetching stops; an address past the end is only a hint.
-FORJA__INLINE void prefetch_row(uintptr_t address, uint64_t bytes) {
-    for (uint64_t at = 0; at < bytes; at += 64)
-        __builtin_prefetch((const void *)(address + at));
+/// Asks for the line at `address` ahead of its use. Rows of one head lie whole pages apart in wide
+/// caches, where the hardware's own prefetching stops; an address past the end is only a hint.
+FORJA__INLINE void prefetch(uintptr_t address) {
+    __builtin_prefetch((const void *)address);
 }
 
-/// score[r, j] = query[r] · key[j] for up to 4 heads r, which share the loads of the key. Asks for
-/// keys to come, and for row j of `value`, which is read next.
-FORJA__INLINE void score_heads(float *score, const float *query, const float *key, uint64_t key_row,
-                               const float *value, uint64_t value_row, uint64_t keys,
-                               uint64_t padded, const int heads) {
-    enum { KEYS_AHEAD = 16 };
-    for (uint64_t j = 0; j < keys; j++, key += key_row) {
-        if (value) {
-            prefetch_row((uintptr_t)key + KEYS_AHEAD * key_row * sizeof(float),
-                         padded * sizeof(float));
-            prefetch_row((uintptr_t)value + j * value_row * sizeof(float), padded * sizeof(float));
+/// score[i] = query · key[i] for LANES keys. Where `next` is set, asks for the LANES keys that
+/// follow, and for as many rows of the values at `value`, which are read next.
+FORJA__INLINE void score_keys(float *score, const float *query, const float *key, uint64_t key_row,
+                              const float *value, uint64_t value_row, uint64_t padded, bool next) {
+    vec sum[LANES] = {{0}};
+    for (uint64_t d = 0; d < padded; d += LANES) {
+        const vec q = load(query + d);
+        // One line of each row at a time: more would wait for each other.
+        const bool is_line = next && d % 16 == 0;
+#pragma GCC unroll 16
+        for (uint64_t i = 0; i < LANES; i++) {
+            if (is_line) {
+                prefetch((uintptr_t)key + ((LANES + i) * key_row + d) * sizeof(float));
+                prefetch((uintptr_t)value + (i * value_row + d) * sizeof(float));
+            }
+            sum[i] += load(key + i * key_row + d) * q;
         }
-        vec sum[4] = {{0}};
-        for (uint64_t d = 0; d < padded; d += LANES) {
-            vec k = load(key + d);
-#pragma GCC unroll 4
-            for (int r = 0; r < heads; r++)
-                sum[r] += k * load(query + (uint64_t)r * padded + d);
-        }
-#pragma GCC unroll 4
-        for (int r = 0; r < heads; r++)
-            score[r * TILE + j] = sum_lanes(sum[r]);
     }
+    sum_many(score, sum);
+}
+
+/// score[r, j] = query[r] · key[j] for all heads r of a group. Asks for rows of `value`, unless it
+/// is NULL, and for keys to come.
+static void score_heads(float *score, const float *query, const float *key, uint64_t key_row,
+                        const float *value, uint64_t value_row, uint64_t keys, uint64_t padded,
+                        uint64_t heads) {
+    uint64_t j = 0;
+    for (; j + LANES <= keys; j += LANES)
+        for (uint64_t r = 0; r < heads; r++)
+            score_keys(score + r * TILE + j, query + r * padded, key + j * key_row, key_row,
+                       value ? value + j * value_row : NULL, value_row, padded, value && r == 0);
+    for (; j < keys; j++)
+        for (uint64_t r = 0; r < heads; r++) {
+            vec sum = {0};
+            for (uint64_t d = 0; d < padded; d += LANES)
+                sum += load(key + j * key_row + d) * load(query + r * padded + d);
+            score[r * TILE + j] = sum_lanes(sum);
+        }
 }
 
 /// One online-softmax step of one head over `keys` scores.
@@ -122,28 +140,7 @@ static void attention_decode_task(const forja__attention_plan *plan, uint64_t in
         }
         const float *value =
             in_place ? forja__ptr(x->v, float) + at * x->v_row_stride + g * width : NULL;
-        for (uint64_t r = 0; r < group; r += 4) {
-            const float *ahead = r == 0 ? value : NULL;
-            float *s = score + r * TILE;
-            const float *q = query + r * padded;
-#define SCORE(heads)                                                                               \
-    score_heads(s, q, right, right_row, ahead, x->v_row_stride, keys, padded, heads)
-            switch (least(4, group - r)) {
-            case 1:
-                SCORE(1);
-                break;
-            case 2:
-                SCORE(2);
-                break;
-            case 3:
-                SCORE(3);
-                break;
-            default:
-                SCORE(4);
-                break;
-            }
-#undef SCORE
-        }
+        score_heads(score, query, right, right_row, value, x->v_row_stride, keys, padded, group);
         for (uint64_t r = 0; r < group; r++) {
             float factor;
             softmax_row(score + r * TILE, keys, &maximum[r], &sum[r], &factor);
