@@ -144,7 +144,7 @@ static void attention_decode_task(const forja__attention_plan *plan, uint64_t in
 
     float *query = scratch;               // [groups, group, padded]
     float *score = query + heads * padded; // [groups, group, TILE]
-    float *packed = score + heads * TILE; // [groups, TILE, padded]
+    float *packed = score + heads * TILE;  // [groups, TILE, padded]
     const uint64_t pair = batch * x->key_value_heads + first;
     float *partial = plan->shared + (pair * plan->splits + split) * size;
     const uint64_t partial_row = plan->splits * size; // between groups
