@@ -13,7 +13,7 @@ let package = Package(
             targets: [
                 "ForjaCore", "ForjaRuntime", "ForjaNN", "ForjaParallel", "ForjaFormats",
                 "ForjaData", "ForjaModels", "ForjaTraining", "ForjaObjectives", "ForjaVerifiers",
-                "ForjaEvaluation", "ForjaPipeline",
+                "ForjaRL", "ForjaEvaluation", "ForjaPipeline",
             ]),
         // For Benchmarks/, a package of its own.
         .library(name: "CForja", targets: ["CForja"]),
@@ -65,6 +65,9 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
         .target(
+            name: "ForjaRL", dependencies: ["ForjaTraining", "ForjaVerifiers"],
+            swiftSettings: swiftSettings),
+        .target(
             name: "ForjaEvaluation", dependencies: ["ForjaModels", "ForjaData", "ForjaVerifiers"],
             swiftSettings: swiftSettings),
         .target(
@@ -76,7 +79,7 @@ let package = Package(
         .executableTarget(
             name: "forja",
             dependencies: [
-                "ForjaTraining", "ForjaVerifiers", "ForjaEvaluation", "ForjaPipeline",
+                "ForjaRL", "ForjaTraining", "ForjaVerifiers", "ForjaEvaluation", "ForjaPipeline",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
@@ -119,6 +122,9 @@ let package = Package(
         .testTarget(
             name: "ForjaTrainingTests",
             dependencies: ["ForjaTraining", "ForjaTestSupport", "CAllocationCount"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ForjaRLTests", dependencies: ["ForjaRL", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ForjaEvaluationTests", dependencies: ["ForjaEvaluation", "ForjaTestSupport"],

@@ -12,6 +12,8 @@ public struct CounterRandom: Sendable {
         case data = 4
         /// Questions made up, and mistakes in their answers.
         case tasks = 5
+        /// Seeds of the batches of reinforcement learning.
+        case rollouts = 6
     }
 
     private let key: (UInt32, UInt32)

@@ -42,6 +42,12 @@ public struct ObjectiveValue: Sendable {
     /// dLoss/dLogProb, `[N]`; 0 where there is no label.
     public var gradient: [Float]
     public var metrics: ObjectiveMetrics
+
+    public init(loss: Double, gradient: [Float], metrics: ObjectiveMetrics) {
+        self.loss = loss
+        self.gradient = gradient
+        self.metrics = metrics
+    }
 }
 
 /// What an objective knows about the labels of one microstep, over N = B·T positions.

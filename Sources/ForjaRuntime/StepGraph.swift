@@ -59,6 +59,8 @@ public final class StepGraph {
 
     /// Whether activations inside blocks are kept for the backward pass or computed again.
     public enum RecomputePolicy: String, Sendable, Codable {
+        /// Everything is kept: what simulations of other programs assume.
+        case nothing
         /// No product and no attention is computed again; norms and SwiGLU are, a pass over memory each.
         case none
         case block
@@ -251,10 +253,10 @@ public final class StepGraph {
             if rule.block == nil { substitution = [:] }
         }
         substitution = [:]
-        if recompute == .none {
-            recomputeCheapResults(after: forwardCount)
-        } else {
-            dropUnreadRecomputation()
+        switch recompute {
+        case .nothing: break
+        case .none: recomputeCheapResults(after: forwardCount)
+        case .block: dropUnreadRecomputation()
         }
     }
 
@@ -329,7 +331,8 @@ extension StepGraph.Dispatch {
     ) {
         self.init(
             name: name, reads: reads, writes: writes, flops: 0, bytes: bytes, isCheap: false,
-            isRecomputed: false, dependsOnMicrostep: false, collective: collective, workspaceByteCount: { _, _ in 0 },
+            isRecomputed: false, dependsOnMicrostep: false, collective: collective,
+            workspaceByteCount: { _, _ in 0 },
             arguments: { _ in () }, prepare: { _ in { _ in FORJA_OK } })
     }
 }

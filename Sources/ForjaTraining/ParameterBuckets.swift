@@ -101,11 +101,10 @@ final class ParameterBuckets {
 
     /// Has the loss reduced as soon as it is there and each bucket as soon as it is complete. After the backward pass is
     /// recorded.
-    func reduceGradients(in graph: StepGraph, scalars: Tensor) {
-        graph.insertCollective(
-            .allReduce,
-            afterLastWriteOf: scalars.elements(from: StepScalar.lossSum.rawValue, count: 1),
-            over: group)
+    ///
+    /// - Parameter loss: The sum that the graph makes; `nil` where the host makes it.
+    func reduceGradients(in graph: StepGraph, loss: Tensor?) {
+        if let loss { graph.insertCollective(.allReduce, afterLastWriteOf: loss, over: group) }
         // Ranks pair their collectives by position, so every rank goes through the buckets in the order of the recorded
         // step, never in the order in which they happen to be ready.
         for bucket in gradients {

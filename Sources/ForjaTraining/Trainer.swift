@@ -266,7 +266,7 @@ public final class Trainer {
     private func save() throws(ForjaError) {
         try TrainingCheckpoint.save(
             engine, recipe: recipe, data: data, source: start.source?.huggingFace, step: step,
-            stage: stage.state, to: run.checkpoint(step: step))
+            stage: try stage.state, to: run.checkpoint(step: step))
         guard rank.isFirst else { return }
         run.removeOldCheckpoints(keeping: recipe.keptCheckpoints)
         try writeManifest()

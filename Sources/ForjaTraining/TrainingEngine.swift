@@ -162,7 +162,11 @@ public final class TrainingEngine {
         try recordGradients(in: graph)
         let isOneGraph = shape.accumulation == 1 && !isParallel
         sumReplicatedGradients(in: graph, isOneGraph: isOneGraph)
-        buckets?.reduceGradients(in: graph, scalars: graph.tensor(scalars))
+        buckets?.reduceGradients(
+            in: graph,
+            loss: shape.lossForm == .twoPass
+                ? nil
+                : graph.tensor(scalars).elements(from: StepScalar.lossSum.rawValue, count: 1))
         let update = isOneGraph ? graph : StepGraph()
         if let buckets {
             buckets.recordUpdate(

@@ -14,10 +14,11 @@ public struct TrainingProgress: Sendable {
 }
 
 /// Hears nothing.
-struct SilentObserver: TrainingObserver {
-    func note(_ text: String) {}
-    func progress(_ progress: TrainingProgress) {}
-    func sample(_ text: String, step: Int) {}
+package struct SilentObserver: TrainingObserver {
+    package init() {}
+    package func note(_ text: String) {}
+    package func progress(_ progress: TrainingProgress) {}
+    package func sample(_ text: String, step: Int) {}
 }
 
 /// Receives a run's messages: notes as whole lines, progress after every step, samples after validations.

@@ -14,6 +14,7 @@ struct BenchCommand: ParsableCommand {
         subcommands: [
             BenchKernelsCommand.self, BenchStepCommand.self, BenchGenerateCommand.self,
             BenchCollectivesCommand.self, BenchOverlapCommand.self, BenchScalingCommand.self,
+            BenchGroupRelativeCommand.self,
         ])
 }
 

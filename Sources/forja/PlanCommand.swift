@@ -2,6 +2,7 @@ import ArgumentParser
 import ForjaCore
 import ForjaModels
 import ForjaParallel
+import ForjaRL
 import ForjaRuntime
 import ForjaTraining
 import Foundation
@@ -95,12 +96,14 @@ struct PlanCommand: ParsableCommand {
             model: model, shape: shape, optimizer: recipe.optimizer, queue: queue,
             rank: rank, shardsState: recipe.shardsOptimizerState)
         // A prompt has at most as many tokens as bytes.
-        let samplingBytes = try recipe.samplePrompt.map {
+        let promptBytes = try recipe.samplePrompt.map {
             try Generator(
                 model: model, sequences: 1, capacity: $0.utf8.count + recipe.sampleTokens,
                 queue: queue
             ).byteCount
         }
+        let samplingBytes =
+            try (promptBytes ?? 0) + recipe.rolloutByteCount(model: model, queue: queue)
         let device = queue.device.description
         let parameterBytes = { (variables: [Variable]) in variables.reduce(0) { $0 + $1.byteCount }
         }
@@ -110,7 +113,7 @@ struct PlanCommand: ParsableCommand {
                 computeType: recipe.computeType, headWidth: configuration.headWidth,
                 documentMask: shape.documentMask, recompute: shape.recompute),
             device: queue.device, options: compute)
-        let engineBytes = engine.plannedByteCount + (samplingBytes ?? 0)
+        let engineBytes = engine.plannedByteCount + samplingBytes
         let peak = engineBytes + process.bytes
         let report = Report(
             parameters: configuration.parameterCount,
@@ -128,7 +131,7 @@ struct PlanCommand: ParsableCommand {
             }, optimizerBytes: parameterBytes(states),
             activationBytes: engine.scheduler.arenaByteCount,
             workspaceBytes: engine.scheduler.workspaceByteCount,
-            samplingBytes: samplingBytes ?? 0,
+            samplingBytes: samplingBytes,
             communicationBytesPerStep: engine.sentByteCountPerStep,
             deviceMemoryBytes: device.memoryBytes,
             fits: engineBytes <= device.memoryBytes)

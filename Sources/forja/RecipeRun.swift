@@ -1,6 +1,7 @@
 import ForjaCore
 import ForjaFormats
 import ForjaParallel
+import ForjaRL
 import ForjaRuntime
 import ForjaTraining
 import Foundation
@@ -38,11 +39,12 @@ struct RecipeRun {
             return Outcome(validation: try MetricsLog.lastValidation(directory: directory.path))
         }
         let mesh = recipe.mesh
-        let devices = try compute.open(rankCount: mesh.rankCount, on: processes)
+        let (devices, samplers) = try compute.open(for: recipe, on: processes)
         let data = try Ranks.firstThenOthers(on: processes) { isFirst in
-            try recipe.readData(
+            try recipe.readDataOfAnyStage(
                 run: isFirst ? directory : nil,
-                observer: ConsoleObserver(everySteps: recipe.loggingEverySteps))
+                observer: ConsoleObserver(everySteps: recipe.loggingEverySteps)
+            ).sampling(on: samplers)
         }
         // Not earlier: the others wait while the first rank reads text for as long as that takes.
         processes?.setTimeout(seconds: recipe.rankTimeoutSeconds)
@@ -66,7 +68,7 @@ struct RecipeRun {
         }
         return Outcome(
             validation: try outcomes.get()[0], data: data,
-            peakBytes: ResidentMemory.peak(with: devices))
+            peakBytes: ResidentMemory.peak(with: devices + samplers))
     }
 
     /// One rank's part of the run.

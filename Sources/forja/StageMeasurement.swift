@@ -13,6 +13,7 @@ struct StageMeasurement {
     private let template: ChatTemplate
     private let chats: Rows<ChatRow>?
     private let pairs: Rows<PreferenceRow>?
+    private let questions: EvaluationTask?
     /// Names settings and contents.
     let key: String
 
@@ -25,6 +26,9 @@ struct StageMeasurement {
         }
         pairs = try settings.pairs.map { path throws(ForjaError) in
             try JSONLines.read(path, as: PreferenceRow.self)
+        }
+        questions = try settings.questions.map { path throws(ForjaError) in
+            try EvaluationTask(named: path, limit: settings.limit > 0 ? settings.limit : nil)
         }
         var stream = SHA256Stream()
         stream.update(
@@ -42,15 +46,15 @@ struct StageMeasurement {
     /// - Returns: `held_out_loss`, `preference_accuracy` and `pass_at_1`, as far as there are rows for them.
     func metrics(ofModelAt path: String) throws(ForjaError) -> [String: Double] {
         let directory = try ModelDirectory(path)
-        let tokenizer = try directory.tokenizer()
-        let encoder = try ChatEncoder(
-            template, tokenizer: tokenizer,
-            endOfText: directory.huggingFace.endOfTextIDs.first.flatMap(tokenizer.token(of:)))
         let queue = try compute.open()
         let length = min(settings.lengthTokens, directory.configuration.contextLength)
         let model = LlamaModel(
             directory.configuration, computeType: .float32, positions: length, isTrained: false)
         try model.load(from: directory.safetensors(), on: queue)
+        let tokenizer = try directory.tokenizer()
+        let encoder = try ChatEncoder(
+            directory: directory.path, template: template, tokenizer: tokenizer,
+            endOfText: directory.huggingFace.endOfTextIDs.first.flatMap(tokenizer.token(of:)))
         let likelihood = HeldOutLikelihood(model: model, queue: queue)
         var metrics: [String: Double] = [:]
         if let chats {
@@ -65,6 +69,20 @@ struct StageMeasurement {
             ).examples
             metrics["preference_accuracy"] = try likelihood.preferenceAccuracy(of: examples)
         }
+        if let questions {
+            var greedy = Evaluation.Settings(sampling: try SamplingSettings(temperature: 0))
+            greedy.maxTokens = settings.maxTokens
+            let evaluation = try Evaluation(
+                questions,
+                encoder: PromptEncoder(directory, template: settings.chatTemplate),
+                contextLength: length, settings: greedy)
+            let engine = try BatchEngine(
+                model: model, width: min(Self.answersAtOnce, evaluation.answerCount),
+                capacity: min(evaluation.capacity, length), queue: queue)
+            metrics["pass_at_1"] = EvaluationScore(try evaluation.run(on: engine)).score
+        }
         return metrics
     }
+
+    private static let answersAtOnce = 32
 }

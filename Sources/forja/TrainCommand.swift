@@ -2,6 +2,7 @@ import ArgumentParser
 import ForjaCore
 import ForjaFormats
 import ForjaParallel
+import ForjaRL
 import ForjaRuntime
 import ForjaTraining
 import Foundation
@@ -110,7 +111,8 @@ struct TrainCommand: ParsableCommand {
         ).perform()
         let seconds = Date().timeIntervalSince(start)
         if json {
-            let data = try outcome.data ?? recipe.readData(run: nil, observer: ConsoleObserver())
+            let data =
+                try outcome.data ?? recipe.readDataOfAnyStage(run: nil, observer: ConsoleObserver())
             try Console.json(
                 Outcome(
                     runDirectory: path, step: recipe.maxSteps,

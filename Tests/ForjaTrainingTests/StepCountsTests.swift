@@ -95,12 +95,12 @@ struct StepCountsTests {
         let counts = try Self.counts(device).map(\.queue)
         #expect(Set(counts).count == 1)
         let step = counts[0]
-        #expect(step.operations == 86)
+        #expect(step.operations == 92)
         let isHost = if case .host = device { true } else { false }
         // Kernels by the variants that CPUs take; narrower instructions on the host take fewer.
         let kind = try device.queue().device.description.kind
-        let most = isHost ? 110 : kind == .openCLCPU ? 101 : Int.max
-        #expect(0 < step.launches && step.launches <= most)
+        let most = isHost ? 116 : kind == .openCLCPU ? 107 : Int.max
+        #expect(0 < step.launches && step.launches <= most, "\(step.launches)")
         // Scalars, tokens and labels in; the report out.
         #expect(step.hostSyncs == (isHost ? 0 : 4))
         let tokenCount = Self.shape.tokensPerStep

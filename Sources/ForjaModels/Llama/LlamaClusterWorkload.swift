@@ -149,7 +149,7 @@ private struct RecordedSlice {
         let rows = plan.sequences * length
         let model = LlamaModel(configuration, computeType: computeType, positions: length)
         layerParameters = model.layers[0].all.reduce(0) { $0 + $1.shape.elementCount }
-        let graph = StepGraph(recompute: plan.recompute == .block ? .block : .none)
+        let graph = StepGraph(recompute: plan.recompute == .block ? .block : .nothing)
         for parameter in model.parameters {
             // Gradients are counted with the parameters, not with activations.
             graph.collectGradient(

@@ -65,7 +65,7 @@ public struct LlamaSharding: Sendable {
     }
 
     /// What runs the collectives of a forward pass; `nil` on one device.
-    func lane(on device: Device) throws(ForjaError) -> CommunicationLane? {
+    package func lane(on device: Device) throws(ForjaError) -> CommunicationLane? {
         group.rankCount > 1 ? try CommunicationLane(device: device, overlaps: false) : nil
     }
 

@@ -22,7 +22,7 @@ struct ChatData: Sendable {
     ) throws(ForjaError) {
         let tokenizer = try RecipeTokenizer(
             recipe, cache: TokenShardCache(), observer: observer)
-        let encoder = try Self.encoder(recipe, tokenizer)
+        let encoder = try recipe.chatEncoder(tokenizer)
         (self.tokenizer, self.encoder) = (tokenizer, encoder)
         func examples(_ files: [String]) throws(ForjaError) -> ChatExamples {
             var sets: [ExampleSet] = []
@@ -60,22 +60,21 @@ struct ChatData: Sendable {
         }
         self.hashes = hashes
     }
+}
 
-    /// The recipe's template, or that of the tokenizer's or the model's directory.
-    private static func encoder(
-        _ recipe: Recipe, _ tokenizer: RecipeTokenizer
-    ) throws(ForjaError) -> ChatEncoder {
+extension Recipe {
+    /// Chats by the recipe's template, or that of the tokenizer's or the model's directory.
+    package func chatEncoder(_ tokenizer: RecipeTokenizer) throws(ForjaError) -> ChatEncoder {
         let endOfText = Tokenization.endOfTextNames.first {
             tokenizer.tokenizer.id(of: $0) != nil
         }
         do throws(ForjaError) {
             return try ChatEncoder(
                 directory: (tokenizer.path as NSString).deletingLastPathComponent,
-                template: recipe.chatTemplate, tokenizer: tokenizer.tokenizer,
-                endOfText: endOfText)
+                template: chatTemplate, tokenizer: tokenizer.tokenizer, endOfText: endOfText)
         } catch {
             var error = error
-            if recipe.chatTemplate == nil { error.fix = "set data.chat_template: tulu, for one" }
+            if chatTemplate == nil { error.fix = "set data.chat_template: tulu, for one" }
             throw error
         }
     }

@@ -14,10 +14,10 @@ import Yams
 public struct Recipe: Sendable {
     /// What is trained for: the values of `stage`.
     public enum Stage: String, Sendable, CaseIterable {
-        case pretrain, sft, dpo
+        case pretrain, sft, dpo, grpo
 
         /// Those whose data are chats.
-        public static let ofChats: [Stage] = [.sft, .dpo]
+        public static let ofChats: [Stage] = [.sft, .dpo, .grpo]
     }
 
     /// File as the user named it.
@@ -162,7 +162,7 @@ public struct Recipe: Sendable {
             sequences: batchSize / (accumulation * dataParallel), sequenceLength: sequenceLength,
             accumulation: accumulation, documentMask: documentMask,
             recompute: StepGraph.RecomputePolicy(rawValue: string("training.recompute")!)!,
-            lossForm: stage == .dpo ? .twoPass : .onePass)
+            lossForm: [.dpo, .grpo].contains(stage) ? .twoPass : .onePass)
     }
 
     public var optimizer: AdamWSettings {

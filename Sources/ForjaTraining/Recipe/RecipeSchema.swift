@@ -4,11 +4,13 @@ import ForjaObjectives
 
 /// Every key a recipe may have: the one place that names, checks and documents them.
 public enum RecipeSchema {
-    public static let keys: [RecipeKey] = [
+    public static let keys = generalKeys + groupRelativeKeys
+
+    private static let generalKeys: [RecipeKey] = [
         RecipeKey("name", .string, "Name of the run; the recipe's file name when absent."),
         RecipeKey(
             "stage", .choice(Recipe.Stage.allCases.map(\.rawValue)), default: .string("pretrain"),
-            "What is trained for: next tokens of text (pretrain), answers of chats (sft), chosen answers over rejected ones (dpo)."
+            "What is trained for: next tokens of text (pretrain), answers of chats (sft), chosen answers over rejected ones (dpo), answers that verifiers call right (grpo)."
         ),
 
         RecipeKey(
@@ -66,7 +68,8 @@ public enum RecipeSchema {
 
         RecipeKey(
             "data.train", .paths, isComparedByContent: true,
-            "pretrain: text files, or JSONL with a text field. sft, dpo: JSONL of chats, of pairs."),
+            "pretrain: text files, or JSONL with a text field. sft, dpo, grpo: JSONL of chats, of pairs, of prompts with what is right."
+        ),
         RecipeKey(
             "data.validation", .paths, isComparedByContent: true,
             "As data.train, held out. Absent: the last data.validation_fraction."),

@@ -15,6 +15,18 @@ public struct StageContext {
     /// Says nothing but on the first rank.
     public let observer: any TrainingObserver
 
+    package init(
+        recipe: Recipe, engine: TrainingEngine, run: RunDirectory, start: StartingWeights,
+        firstStep: Int, observer: any TrainingObserver
+    ) {
+        self.recipe = recipe
+        self.engine = engine
+        self.run = run
+        self.start = start
+        self.firstStep = firstStep
+        self.observer = observer
+    }
+
     public var model: LlamaModel { engine.model }
     public var queue: Queue { engine.queue }
     public var rank: MeshRank { engine.rank }

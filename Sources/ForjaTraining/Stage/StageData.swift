@@ -42,6 +42,8 @@ extension Recipe {
             try SupervisedData(recipe: self, run: run, observer: observer)
         case .dpo:
             try PreferenceData(recipe: self, run: run, observer: observer)
+        case .grpo:
+            preconditionFailure("read by Recipe.readDataOfAnyStage of ForjaRL")
         }
     }
 }

@@ -9,7 +9,7 @@ public struct StartingWeights: Sendable {
     public let source: ModelDirectory?
     private let seed: UInt64
 
-    init(_ recipe: Recipe) throws(ForjaError) {
+    package init(_ recipe: Recipe) throws(ForjaError) {
         source = if let path = recipe.modelSource { try ModelDirectory(path) } else { nil }
         seed = recipe.seed
     }

@@ -37,7 +37,7 @@ public protocol TrainingStage: AnyObject {
     func validate() throws(ForjaError) -> [String: Double]
 
     /// What the stage knows beyond (recipe, step), kept in checkpoints; the first rank's counts, and every rank gets it.
-    var state: String? { get }
+    var state: String? { get throws(ForjaError) }
 }
 
 extension TrainingStage {
