@@ -1,8 +1,8 @@
 /// Attention on the host: how a call is cut into tasks, and which instruction set runs them.
 ///
 /// Forward: a task is a tile of query rows of one (batch, key-value head), with the heads of the
-/// group sharing the loads of K and V. Decode (one query row): a task is a (batch, key-value head),
-/// or a part of its keys where those are few. Backward: see attention_backward.h.
+/// group sharing the loads of K and V. Decode (one query row): a task is a sequence, where
+/// those are few a (batch, key-value head), or a part of its keys. Backward: see attention_backward.h.
 
 #include "attention.h"
 
@@ -53,8 +53,9 @@ static forja__attention_plan plan_forward(const forja_attention_args *args) {
     const uint64_t pairs = (uint64_t)args->batch * args->key_value_heads;
     if (is_decode(args)) {
         plan.splits = split_count(pairs, args->key_length, 4 * TILE);
-        plan.scratch_size =
-            (uint64_t)(plan.group + TILE) * plan.padded + (uint64_t)plan.group * TILE;
+        plan.task_groups = args->batch >= ENOUGH_TASKS ? args->key_value_heads : 1;
+        plan.scratch_size = (uint64_t)plan.task_groups *
+                            ((plan.group + TILE) * plan.padded + plan.group * TILE);
         plan.shared_size = pairs * plan.splits * plan.group * (plan.padded + 2);
     } else {
         plan.task_heads = (uint32_t)least(plan.group, MOST_TASK_HEADS);
@@ -142,8 +143,9 @@ forja_status forja__cpu_attention_forward(forja_queue *queue, const forja_attent
     const uint64_t pairs = (uint64_t)args->batch * args->key_value_heads;
     FORJA__TRY(place(&plan, queue));
     if (is_decode(args)) {
-        run_tasks(pool, &plan, pairs * plan.splits, kernels()->decode);
-        run_tasks(pool, &plan, pairs, kernels()->decode_merge);
+        run_tasks(pool, &plan, pairs / plan.task_groups * plan.splits, kernels()->decode);
+        if (plan.splits > 1)
+            run_tasks(pool, &plan, pairs, kernels()->decode_merge);
     } else {
         run_tasks(pool, &plan, pairs * plan.query_tiles * plan.head_tasks, kernels()->forward);
     }

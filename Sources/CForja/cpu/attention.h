@@ -18,6 +18,7 @@ typedef struct forja__attention_plan {
     uint32_t query_tiles;  /// tiles of T
     uint32_t task_heads;   /// heads of a group that one forward task takes
     uint32_t head_tasks;   /// forward tasks per group
+    uint32_t task_groups;  /// key-value heads that one decode task takes: one, or all
     uint32_t splits;       /// parts of the keys that run as tasks of their own (decode, backward)
     uint64_t split_keys;   /// backward: keys of a split; the last may have fewer
     uint64_t chunk_keys;   /// backward: keys of a split held in scratch at once

@@ -2,78 +2,123 @@
 //
 // A task owns COLUMNS_PER_TASK columns of C. Its register tile is up to ROWS × COLUMNS dot
 // products, each in 16 lanes: lane j sums k ≡ j (mod 16) in ascending order, lanes are added
-// pairwise, then the last K % 16 terms in order. That depends on K alone: neither row count nor
-// tile changes bits.
+// pairwise (lane_sums.h), then the last K % 16 terms in order. That depends on K alone: neither row
+// count, tile nor register width changes bits.
+//
+// Registers of fewer than 16 lanes take them in passes over k: a tile of many narrow registers loads
+// each operand less often than one of few dot products.
 #include <string.h>
 
 #include "instruction_set.h"
+#include "lane_sums.h"
 #include "matmul.h"
 
 /// ROWS and COLUMNS are the largest tile. Above ROW_LIMIT packing B pays for itself.
 enum { LANES = 16, ROWS = 4, COLUMNS = 4, COLUMNS_PER_TASK = 64, ROW_LIMIT = 48 };
 
-typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
-typedef uint16_t short_lanes __attribute__((vector_size(LANES * sizeof(uint16_t))));
-typedef uint32_t word_lanes __attribute__((vector_size(LANES * sizeof(uint32_t))));
-
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE void load_f32(lanes *out, const float *x) { memcpy(out, x, sizeof *out); }
-
-INLINE void load_bf16(lanes *out, const forja__bf16 *x) {
-    short_lanes halves;
-    memcpy(&halves, x, sizeof halves);
-    word_lanes words = __builtin_convertvector(halves, word_lanes) << 16;
-    memcpy(out, &words, sizeof *out);
-}
-
-INLINE float sum_lanes(const lanes *x) {
-    float y[LANES];
-    memcpy(y, x, sizeof y);
-    for (int width = LANES / 2; width > 0; width /= 2)
-        for (int j = 0; j < width; j++)
-            y[j] += y[j + width];
-    return y[0];
-}
-
-/// sum[r][c] = Σ over k of x[r][k] · w[c][k].
-#define DEFINE_TILE(name, element, load, widen)                                                   \
-    INLINE void name(float sum[ROWS][COLUMNS], const element *x, uint64_t x_stride, int rows,     \
-                     const element *w, uint64_t w_stride, int columns, uint64_t depth) {          \
-        lanes part[ROWS][COLUMNS] = {0};                                                          \
-        uint64_t k = 0;                                                                           \
-        for (; k + LANES <= depth; k += LANES) {                                                  \
-            lanes left[ROWS], right;                                                              \
-            for (int r = 0; r < rows; r++)                                                        \
-                load(&left[r], x + (uint64_t)r * x_stride + k);                                   \
-            for (int c = 0; c < columns; c++) {                                                   \
-                load(&right, w + (uint64_t)c * w_stride + k);                                     \
-                for (int r = 0; r < rows; r++)                                                    \
-                    part[r][c] += left[r] * right;                                                \
-            }                                                                                     \
-        }                                                                                         \
-        for (int r = 0; r < rows; r++)                                                            \
-            for (int c = 0; c < columns; c++) {                                                   \
-                sum[r][c] = sum_lanes(&part[r][c]);                                               \
-                for (uint64_t i = k; i < depth; i++)                                              \
-                    sum[r][c] += widen(x[(uint64_t)r * x_stride + i]) *                           \
-                                 widen(w[(uint64_t)c * w_stride + i]);                            \
-            }                                                                                     \
+/// Loads `width` consecutive elements as float32.
+#define DEFINE_LOADS(width)                                                                       \
+    INLINE void load_f32_##width(forja__f32x##width *out, const float *x) {                       \
+        memcpy(out, x, sizeof *out);                                                              \
+    }                                                                                             \
+    INLINE void load_bf16_##width(forja__f32x##width *out, const forja__bf16 *x) {                \
+        typedef uint16_t halves __attribute__((vector_size(width * sizeof(uint16_t))));           \
+        typedef uint32_t words __attribute__((vector_size(width * sizeof(uint32_t))));            \
+        halves stored;                                                                            \
+        memcpy(&stored, x, sizeof stored);                                                        \
+        words bits = __builtin_convertvector(stored, words) << 16;                                \
+        memcpy(out, &bits, sizeof *out);                                                          \
     }
 
-#define SAME(x) (x)
-DEFINE_TILE(tile_f32, float, load_f32, SAME)
-DEFINE_TILE(tile_bf16, forja__bf16, load_bf16, forja__float_from_bf16)
+/// Where a tile's caller wants memory to be read ahead of its use: `count` rows of w, the first
+/// `distance` elements on.
+typedef struct ahead {
+    int count;
+    uint64_t distance;
+} ahead;
 
-INLINE void tile_any(float sum[ROWS][COLUMNS], const forja_matmul_args *args,
-                     forja__matmul_operand a, forja__matmul_operand b, uint64_t row, int rows,
-                     uint64_t column, int columns) {
-    if (a.f32)
-        tile_f32(sum, a.f32 + row * a.stride, a.stride, rows, b.f32 + column * b.stride, b.stride,
-                 columns, args->k);
+/// sum[r][c] = Σ over k of x[r][k] · w[c][k], in registers of `width` lanes.
+#define DEFINE_TILE(name, element, width, load, widen)                                            \
+    INLINE void name(float sum[ROWS][COLUMNS], const element *x, uint64_t x_stride, int rows,     \
+                     const element *w, uint64_t w_stride, int columns, uint64_t depth,            \
+                     ahead next) {                                                                \
+        forja__f32x16 lanes[ROWS][COLUMNS];                                                       \
+        const uint64_t whole = depth / LANES * LANES;                                             \
+        for (uint64_t first = 0; first < LANES; first += width) {                                 \
+            forja__f32x##width part[ROWS][COLUMNS] = {0};                                         \
+            for (uint64_t k = first; k < whole; k += LANES) {                                     \
+                forja__f32x##width left[ROWS], right;                                             \
+                if (first == 0)                                                                   \
+                    for (int c = 0; c < next.count; c++)                                          \
+                        prefetch((uintptr_t)w + (next.distance + (uint64_t)c * w_stride + k) *    \
+                                                    sizeof *w);                                   \
+                for (int r = 0; r < rows; r++)                                                    \
+                    load(&left[r], x + (uint64_t)r * x_stride + k);                               \
+                for (int c = 0; c < columns; c++) {                                               \
+                    load(&right, w + (uint64_t)c * w_stride + k);                                 \
+                    for (int r = 0; r < rows; r++)                                                \
+                        part[r][c] += left[r] * right;                                            \
+                }                                                                                 \
+            }                                                                                     \
+            for (int r = 0; r < rows; r++)                                                        \
+                for (int c = 0; c < columns; c++)                                                 \
+                    memcpy((float *)&lanes[r][c] + first, &part[r][c], sizeof part[r][c]);        \
+        }                                                                                         \
+        sum_tile(sum, lanes, rows, columns);                                                      \
+        for (uint64_t k = whole; k < depth; k++)                                                  \
+            for (int r = 0; r < rows; r++)                                                        \
+                for (int c = 0; c < columns; c++)                                                 \
+                    sum[r][c] += widen(x[(uint64_t)r * x_stride + k]) *                           \
+                                 widen(w[(uint64_t)c * w_stride + k]);                            \
+    }
+
+/// A hint: the address may lie past the end.
+INLINE void prefetch(uintptr_t address) { __builtin_prefetch((const void *)address); }
+
+INLINE void sum_tile(float sum[ROWS][COLUMNS], forja__f32x16 lanes[ROWS][COLUMNS], int rows,
+                     int columns) {
+    if (rows == 4 && columns == 4)
+        forja__sum_16_of_16(&sum[0][0], &lanes[0][0]);
+    else if (columns == 4)
+        for (int r = 0; r < rows; r++)
+            forja__sum_4_of_16(sum[r], lanes[r]);
     else
-        tile_bf16(sum, a.bf16 + row * a.stride, a.stride, rows, b.bf16 + column * b.stride,
-                  b.stride, columns, args->k);
+        for (int r = 0; r < rows; r++)
+            for (int c = 0; c < columns; c++)
+                forja__sum_1_of_16(&sum[r][c], &lanes[r][c]);
+}
+
+#define SAME(x) (x)
+#define DEFINE_WIDTH(width)                                                                       \
+    DEFINE_LOADS(width)                                                                           \
+    DEFINE_TILE(tile_f32_##width, float, width, load_f32_##width, SAME)                           \
+    DEFINE_TILE(tile_bf16_##width, forja__bf16, width, load_bf16_##width, forja__float_from_bf16)
+DEFINE_WIDTH(4)
+DEFINE_WIDTH(8)
+DEFINE_WIDTH(16)
+
+/// The tile at (row, column). All but the operands and places are constants where this is inlined.
+INLINE void tile_any(float sum[ROWS][COLUMNS], const forja_matmul_args *args, int width,
+                     forja__matmul_operand a, forja__matmul_operand b, uint64_t row, int rows,
+                     uint64_t column, int columns, ahead next) {
+#define TILE(type, lanes)                                                                         \
+    tile_##type##_##lanes(sum, a.type + row * a.stride, a.stride, rows,                           \
+                          b.type + column * b.stride, b.stride, columns, args->k, next)
+    if (a.f32 && width == 16)
+        TILE(f32, 16);
+    else if (a.f32 && width == 8)
+        TILE(f32, 8);
+    else if (a.f32)
+        TILE(f32, 4);
+    else if (width == 16)
+        TILE(bf16, 16);
+    else if (width == 8)
+        TILE(bf16, 8);
+    else
+        TILE(bf16, 4);
+#undef TILE
 }
 
 INLINE void store(const forja_matmul_args *args, forja__matmul_result c, uint64_t row,
@@ -88,32 +133,47 @@ INLINE void store(const forja_matmul_args *args, forja__matmul_result c, uint64_
     }
 }
 
-/// `tile_rows` and `tile_columns`, constants where this is inlined, follow the registers at hand.
-INLINE void compute_columns(const forja_matmul_args *args, uint64_t index, int tile_rows,
-                            int tile_columns) {
+/// `width`, lanes of a register, and `tile_rows`, which follows their number, are constants where
+/// this is inlined.
+INLINE void compute_columns(const forja_matmul_args *args, uint64_t index, int width,
+                            int tile_rows) {
     uint64_t slices = (args->n + COLUMNS_PER_TASK - 1) / COLUMNS_PER_TASK, batch = index / slices;
     uint64_t column = index % slices * COLUMNS_PER_TASK;
     uint64_t end = args->n - column < COLUMNS_PER_TASK ? args->n : column + COLUMNS_PER_TASK;
     forja__matmul_operand a = forja__matmul_a(args, batch), b = forja__matmul_b(args, batch);
     forja__matmul_result c = forja__matmul_c(args, batch);
-    for (; column < end; column += (uint64_t)tile_columns) {
-        int columns = end - column < (uint64_t)tile_columns ? (int)(end - column) : tile_columns;
+    for (; column < end; column += COLUMNS) {
+        int columns = end - column < COLUMNS ? (int)(end - column) : COLUMNS;
         for (uint64_t row = 0; row < args->m; row += (uint64_t)tile_rows) {
             int rows = args->m - row < (uint64_t)tile_rows ? (int)(args->m - row) : tile_rows;
+            // While weights are used the next columns' are on their way from memory: a row of them
+            // is too short for the hardware's own prefetching to get going. Where there are several
+            // tiles of rows, the first two ask for half of the columns each.
+            uint64_t tile = row / (uint64_t)tile_rows;
+            ahead next = {COLUMNS, COLUMNS * b.stride}, nothing = {0, 0};
+            if (args->m > (uint64_t)tile_rows)
+                next = tile >= 2 ? nothing
+                                 : (ahead){COLUMNS / 2, (COLUMNS + tile * COLUMNS / 2) * b.stride};
             float sum[ROWS][COLUMNS];
-            // Constant bounds unroll into registers; the ragged rest does not need to be fast,
-            // but one row is what a single sequence generates with.
-            if (columns == tile_columns && rows == tile_rows)
-                tile_any(sum, args, a, b, row, tile_rows, column, tile_columns);
-            else if (columns == tile_columns && rows == 1)
-                tile_any(sum, args, a, b, row, 1, column, tile_columns);
-            else
+#define TILE(rows) tile_any(sum, args, width, a, b, row, rows, column, COLUMNS, next)
+            // Constant bounds unroll into registers; ragged columns do not need to be fast.
+            if (columns < COLUMNS)
                 for (int r = 0; r < rows; r++)
                     for (int i = 0; i < columns; i++) {
                         float one[ROWS][COLUMNS];
-                        tile_any(one, args, a, b, row + (uint64_t)r, 1, column + (uint64_t)i, 1);
+                        tile_any(one, args, width, a, b, row + (uint64_t)r, 1,
+                                 column + (uint64_t)i, 1, nothing);
                         sum[r][i] = one[0][0];
                     }
+            else if (rows == tile_rows)
+                TILE(tile_rows);
+            else if (rows == 1)
+                TILE(1);
+            else if (rows == 2)
+                TILE(2);
+            else
+                TILE(3);
+#undef TILE
             for (int r = 0; r < rows; r++)
                 for (int i = 0; i < columns; i++)
                     store(args, c, row + (uint64_t)r, column + (uint64_t)i, sum[r][i]);
@@ -123,20 +183,20 @@ INLINE void compute_columns(const forja_matmul_args *args, uint64_t index, int t
 
 static void run_baseline(void *context, uint64_t index, uint32_t thread) {
     (void)thread;
-    compute_columns(context, index, 2, 2);
+    compute_columns(context, index, 4, 3);
 }
 
 #ifdef __x86_64__
 __attribute__((target("avx2,fma"))) static void run_avx2(void *context, uint64_t index,
                                                          uint32_t thread) {
     (void)thread;
-    compute_columns(context, index, 2, 2);
+    compute_columns(context, index, 8, 3);
 }
 
 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"))) static void
 run_avx512(void *context, uint64_t index, uint32_t thread) {
     (void)thread;
-    compute_columns(context, index, ROWS, COLUMNS);
+    compute_columns(context, index, 16, ROWS);
 }
 #endif
 
