@@ -69,6 +69,40 @@ struct MeshTests {
         }
     }
 
+    /// FORJA_MESH_FAULTS faults; FORJA_SOAK_SEED draws other ranks and steps.
+    @Test("a random rank of data 2 × tensor 2 lost at a random step changes no bit")
+    func losesRanks() throws {
+        let environment = ProcessInfo.processInfo.environment
+        let faults = environment["FORJA_MESH_FAULTS"].flatMap(Int.init) ?? 3
+        var generator = SeededGenerator(
+            seed: environment["FORJA_SOAK_SEED"].flatMap(UInt64.init) ?? 1)
+        let workspace = try Workspace()
+        let mesh = ["--data-parallel", "2", "--tensor-parallel", "2"]
+        let straight = try workspace.train("straight", TensorMeshTests.model, mesh)
+        #expect(straight.status == 0, "\(straight)")
+        for number in 1...faults {
+            let run = "run-\(number)"
+            // A thread cannot be killed: it throws, or takes the process with it.
+            let kind = Bool.random(using: &generator) ? "fail" : "kill"
+            let rank = Int.random(in: 0..<4, using: &generator)
+            let step = Int.random(in: 1...12, using: &generator)
+            let lost = try workspace.train(
+                run, TensorMeshTests.model, mesh,
+                environment: ["FORJA_TEST_FAULT": "\(kind):\(rank):\(step)"])
+            #expect(lost.status != 0, "\(kind) of rank \(rank) at step \(step): \(lost)")
+            let resumed = try workspace.train(run, TensorMeshTests.model, mesh + ["--resume"])
+            #expect(resumed.status == 0, "\(kind) of rank \(rank) at step \(step): \(resumed)")
+            #expect(workspace.stepMetrics(run) == workspace.stepMetrics("straight"))
+            let files = try workspace.entries("straight/checkpoints/step-12")
+            for name in files where name.hasSuffix(".safetensors") {
+                let file = "checkpoints/step-12/\(name)"
+                #expect(
+                    try workspace.data("\(run)/\(file)") == workspace.data("straight/\(file)"),
+                    "\(kind) of rank \(rank) at step \(step): \(name)")
+            }
+        }
+    }
+
     @Test("a checkpoint of one mesh goes on on another", arguments: TestedDevice.selectors)
     func resumesOnAnotherMesh(device: String) throws {
         let workspace = try Workspace()
