@@ -135,7 +135,7 @@ let package = Package(
         // Drives the built binary; the dependency makes sure there is one.
         .testTarget(
             name: "ForjaCommandTests",
-            dependencies: ["forja", "ForjaTraining", "ForjaTestSupport"],
+            dependencies: ["forja", "ForjaTraining", "ForjaPipeline", "ForjaTestSupport"],
             swiftSettings: swiftSettings),
     ],
     cLanguageStandard: .gnu2x

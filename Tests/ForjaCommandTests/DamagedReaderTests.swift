@@ -2,6 +2,7 @@ import ForjaCore
 import ForjaData
 import ForjaFormats
 import ForjaModels
+import ForjaPipeline
 import ForjaTestSupport
 import ForjaTraining
 import Foundation
@@ -15,8 +16,8 @@ import Testing
 @Suite("Damaged files, readers alone", .serialized)
 struct DamagedReaderTests {
     enum Kind: String, CaseIterable, CustomTestStringConvertible {
-        case safetensors, safetensorsIndex, configuration, tokenizer, recipe, tokenShard,
-            rows, chat
+        case safetensors, safetensorsIndex, configuration, tokenizer, recipe, pipeline,
+            tokenShard, rows, chat
 
         var testDescription: String { rawValue }
     }
@@ -111,11 +112,9 @@ struct DamagedReaderTests {
                 _ = tokenizer.decode(ids + [0, 1, .max, -1], skipSpecialTokens: false)
             }
         case .recipe:
-            let recipes = try FileManager.default.contentsOfDirectory(
-                atPath: fixture("../../recipes"))
             return Subject(
-                files: try recipes.filter { $0.hasSuffix(".yaml") }.sorted().map {
-                    try bytes("../../recipes/\($0)")
+                files: try ShippedRecipes.recipes.map {
+                    [UInt8](try Data(contentsOf: URL(fileURLWithPath: $0)))
                 },
                 path: directory.file("recipe.yaml")
             ) { path in
@@ -123,6 +122,15 @@ struct DamagedReaderTests {
                 _ = recipe.schedule.learningRate(at: recipe.maxSteps)
                 guard recipe.modelSource == nil else { return }
                 _ = try recipe.modelConfiguration(vocabularySize: 1024).parameterCount
+            }
+        case .pipeline:
+            return Subject(
+                files: try ShippedRecipes.pipelines.map {
+                    [UInt8](try Data(contentsOf: URL(fileURLWithPath: $0)))
+                },
+                path: directory.file("pipeline.yaml")
+            ) { path in
+                _ = try PipelineFile(contentsOf: path)
             }
         case .rows:
             let lines = [

@@ -58,6 +58,25 @@ struct PipelineFileTests {
         #expect(second.seed == 7 && second.maxSteps == 2)
     }
 
+    @Test(
+        "every shipped pipeline decodes, and its data are there",
+        arguments: ShippedRecipes.pipelines)
+    func shippedPipelinesDecode(path: String) throws {
+        let file = try PipelineFile(contentsOf: path)
+        for stage in file.stages {
+            let recipe = try file.recipe(of: stage, startingFrom: stage.start.map { "/" + $0 })
+            for data in recipe.trainFiles + (recipe.validationFiles ?? []) {
+                #expect(FileManager.default.fileExists(atPath: data), "\(data)")
+            }
+        }
+        for data in [file.evaluation.chats, file.evaluation.pairs, file.evaluation.questions] {
+            #expect(data.map(FileManager.default.fileExists) != false)
+        }
+    }
+
+    @Test("there are pipelines to ship")
+    func pipelinesAreShipped() { #expect(!ShippedRecipes.pipelines.isEmpty) }
+
     @Test("--set reaches stages, model and seed")
     func overrides() throws {
         let directory = try Self.directory()

@@ -30,11 +30,7 @@ struct RecipeTests {
         } catch { return error }
     }
 
-    static let shipped: [String] = {
-        let directory = URL(fileURLWithPath: fixture("../../recipes")).standardizedFileURL.path
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
-        return names.filter { $0.hasSuffix(".yaml") }.sorted().map { directory + "/" + $0 }
-    }()
+    static let shipped = ShippedRecipes.recipes
 
     @Test("every shipped recipe decodes, at any number of steps", arguments: shipped)
     func shippedRecipesDecode(path: String) throws {
