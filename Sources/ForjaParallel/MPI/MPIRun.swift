@@ -69,6 +69,8 @@ public final class MPIRun: Sendable {
         let place =
             progress.step > 0 ? progress.description : "rank \(progress.rank) on \(progress.host)"
         FileHandle.standardError.write(Data("error: \(place): \(reason)\n".utf8))
+        // Launchers pass on what ranks write, and MPICH's drops what it has not yet read when a rank aborts.
+        Thread.sleep(forTimeInterval: 0.5)
         forja_mpi_abort(1)
     }
 
