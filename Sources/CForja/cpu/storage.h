@@ -166,12 +166,19 @@ FORJA__INLINE bool forja__streams(const void *place, uint64_t size) {
     return size >= FORJA__STREAM_BYTES && (uintptr_t)place % 64 == 0;
 }
 
+// Clang's; GCC has no such word for vectors of any width, and stores as always.
+#if defined(__has_builtin) && __has_builtin(__builtin_nontemporal_store)
+#define FORJA__STREAM(place, value) __builtin_nontemporal_store(value, place)
+#else
+#define FORJA__STREAM(place, value) (*(place) = (value))
+#endif
+
 FORJA__INLINE void forja__stream_f32_16(float *place, const forja__f32x16 *x) {
-    __builtin_nontemporal_store(*x, (forja__f32x16 *)place);
+    FORJA__STREAM((forja__f32x16 *)place, *x);
 }
 
 FORJA__INLINE void forja__stream_u16_16(uint16_t *place, const forja__u16x16 *x) {
-    __builtin_nontemporal_store(*x, (forja__u16x16 *)place);
+    FORJA__STREAM((forja__u16x16 *)place, *x);
 }
 
 /// Before another thread may read what was streamed.
