@@ -65,7 +65,7 @@ public final class MPIRun: Sendable {
 
     static func abort(_ reason: ForjaError, progress: RankProgress) -> Never {
         // What is wrong on every rank is said once: rank 0 ends the others before they speak.
-        if progress.rank > 0 { Thread.sleep(forTimeInterval: 0.5) }
+        if progress.rank > 0 { Thread.sleep(forTimeInterval: 2) }
         let place =
             progress.step > 0 ? progress.description : "rank \(progress.rank) on \(progress.host)"
         FileHandle.standardError.write(Data("error: \(place): \(reason)\n".utf8))
