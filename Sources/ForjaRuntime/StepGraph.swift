@@ -110,6 +110,12 @@ public final class StepGraph {
         return Tensor(shape: shape, dtype: dtype, storage: storages.count - 1, offset: 0)
     }
 
+    /// The variable whose memory a storage lies in; `nil` for the arena's.
+    func root(of storage: Int) -> Variable? {
+        guard case .variable(let variable) = storages[storage].kind else { return nil }
+        return variable.root
+    }
+
     // MARK: Recording
 
     /// Appends one engine call.

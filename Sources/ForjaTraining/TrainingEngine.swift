@@ -262,8 +262,8 @@ public final class TrainingEngine {
         isReady = true
     }
 
-    /// Waits for the weights that other ranks updated and that still come in when `step` returns. Graphs of this engine wait
-    /// by themselves; whoever else reads weights or calls `rank.data` calls this first.
+    /// Waits for the weights that other ranks updated and that still come in when `step` returns. This thread's graphs and
+    /// reads of weights wait by themselves; other threads' come after this, and so do calls of `rank.data`.
     public func finishCollectives() throws(ForjaError) { try scheduler.finishCollectives() }
 
     /// Gives every rank all weights and all float32 masters, of which each updates only its share. Every rank calls it.

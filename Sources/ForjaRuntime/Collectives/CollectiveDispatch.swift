@@ -25,6 +25,8 @@ package struct CollectiveDispatch {
     package let onlyInLastMicrostep: Bool
     let span: (Binding) -> forja_span
 
+    package var byteCount: Int { chunks.elementCount * dtype.byteCount }
+
     /// Bytes that this rank sends, which are those it receives but for ragged chunks.
     package var sentByteCount: Int {
         let own = chunks[group.rank].count
