@@ -115,7 +115,9 @@ public final class TrainingEngine {
                         .elements(from: StepScalar.lossSum.rawValue, count: 1),
                     accumulation: .addAfterFirstMicrostep)
             }
-            try graph.backward()
+            // The next step reads the embedding first, so its gradient should not be what all ranks have last.
+            try graph.backward(
+                finishingFirst: isParallel ? graph.tensor(model.embedding.compute) : nil)
         }
         /// Each rank of the tensor group has norms' gradients of its own rows.
         func sumReplicatedGradients(in graph: StepGraph, isOneGraph: Bool) {
