@@ -1,4 +1,5 @@
 import ForjaCore
+import ForjaObjectives
 import ForjaRL
 import ForjaTestSupport
 import ForjaTraining
@@ -67,14 +68,29 @@ struct GroupRelativeInputTests {
         #expect(throws: ForjaError.self) { try GroupRelativeSettings(parallel) }
     }
 
-    @Test("presets give what keys leave out")
-    func presetsFillIn() throws {
-        let run = try TinyRun()
-        #expect(throws: Never.self) {
-            for preset in ["grpo_plus", "tulu3_1", "dr_grpo"] {
-                _ = try GroupRelativeSettings(run.recipe(["grpo.preset=\(preset)"]))
-            }
-        }
+    /// Answers to a prompt, updates a batch and temperature as the published recipes have them (DeepCoder, Tülu 3.1).
+    @Test(
+        "presets give what keys leave out",
+        arguments: [
+            ("grpo_plus", 8, 2, 0.6, OverlongRule.ignoreWrong), ("tulu3_1", 16, 2, 1, .zero),
+            ("dr_grpo", 8, 1, 1, .none),
+        ])
+    func presetsFillIn(
+        name: String, answers: Int, updates: Int, temperature: Float, overlong: OverlongRule
+    ) throws {
+        let recipe = try Recipe(
+            yaml: """
+                stage: grpo
+                model: {width: 32, layers: 2, heads: 2, key_value_heads: 1, feed_forward_width: 64}
+                data: {train: rows.jsonl}
+                training: {max_steps: 6, batch_size_sequences: 16, sequence_length_tokens: 64}
+                schedule: {learning_rate: 0.003}
+                grpo: {preset: \(name), max_answer_tokens: 4}
+                """, file: "recipe.yaml")
+        let settings = try GroupRelativeSettings(recipe)
+        #expect(settings.answersPerPrompt == answers && settings.updatesPerBatch == updates)
+        #expect(settings.temperature == temperature)
+        #expect(settings.overlong(limit: 4) == overlong)
     }
 
     /// Calls everything right.

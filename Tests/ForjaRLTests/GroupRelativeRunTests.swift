@@ -51,6 +51,18 @@ struct GroupRelativeRunTests {
         }
     }
 
+    @Test("a rank without a prompt of its own trains on the others' answers")
+    func fewerPromptsThanRanks() throws {
+        let run = try TinyRun()
+        let settings = [
+            "training.batch_size_sequences=8", "grpo.updates_per_batch=1",
+            "data.validation_fraction=0",
+        ]
+        let one = try run.train("one", settings)
+        let two = try run.train("two", settings + ["parallel.data=2"])
+        #expect(one.rollouts == two.rollouts)
+    }
+
     @Test(
         "a run resumed from a checkpoint inside a batch gives the same bits",
         arguments: [false, true])

@@ -14,7 +14,7 @@ public enum RecipeSchema {
         ),
 
         RecipeKey(
-            "model.from", .path,
+            "model.from", .path, isComparedByContent: true,
             "Directory in Hugging Face layout to start from; excludes the shape keys."),
         RecipeKey("model.width", .integer(1...1_048_576), "C, model width."),
         RecipeKey("model.layers", .integer(1...4096), "L, decoder blocks."),
