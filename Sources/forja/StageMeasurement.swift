@@ -43,7 +43,7 @@ struct StageMeasurement {
         key = stream.digest.description
     }
 
-    /// - Returns: `held_out_loss`, `preference_accuracy` and `pass_at_1`, as far as there are rows for them.
+    /// - Returns: `held_out_loss`, `preference_accuracy`, `pass_at_1` and `answer_tokens`, as far as there are rows for them.
     func metrics(ofModelAt path: String) throws(ForjaError) -> [String: Double] {
         let directory = try ModelDirectory(path)
         let queue = try compute.open()
@@ -79,7 +79,9 @@ struct StageMeasurement {
             let engine = try BatchEngine(
                 model: model, width: min(Self.answersAtOnce, evaluation.answerCount),
                 capacity: min(evaluation.capacity, length), queue: queue)
-            metrics["pass_at_1"] = EvaluationScore(try evaluation.run(on: engine)).score
+            let score = EvaluationScore(try evaluation.run(on: engine))
+            metrics["pass_at_1"] = score.score
+            metrics["answer_tokens"] = score.meanAnswerTokens
         }
         return metrics
     }

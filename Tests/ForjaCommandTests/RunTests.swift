@@ -55,7 +55,9 @@ struct RunTests {
         for stage in stages {
             let metrics = try #require(stage["metrics"] as? [String: Double])
             #expect(
-                Set(metrics.keys) == ["held_out_loss", "preference_accuracy", "pass_at_1"])
+                Set(metrics.keys) == [
+                    "held_out_loss", "preference_accuracy", "pass_at_1", "answer_tokens",
+                ])
             #expect(metrics["held_out_loss"]! > 1 && metrics["held_out_loss"]! < 8)
             #expect((0...1).contains(metrics["preference_accuracy"]!))
             #expect((0...1).contains(metrics["pass_at_1"]!))
