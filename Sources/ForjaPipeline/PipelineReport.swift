@@ -6,7 +6,8 @@ public struct PipelineReport: Codable, Sendable {
         public let name: String
         /// Directory of the last checkpoint.
         public let checkpoint: String
-        /// `held_out_loss` (nats per token), `preference_accuracy` and `pass_at_1` (0 to 1), as far as they were measured.
+        /// `held_out_loss` (nats per token), `preference_accuracy` and `pass_at_1` (0 to 1), `answer_tokens` (mean), as far as
+        /// they were measured.
         public let metrics: [String: Double]
 
         public init(name: String, checkpoint: String, metrics: [String: Double]) {
@@ -20,7 +21,7 @@ public struct PipelineReport: Codable, Sendable {
 
     /// Names of the figures, those that every pipeline may have first.
     private var columns: [String] {
-        let known = ["held_out_loss", "preference_accuracy", "pass_at_1"]
+        let known = ["held_out_loss", "preference_accuracy", "pass_at_1", "answer_tokens"]
         let all = Set(stages.flatMap(\.metrics.keys))
         return known.filter(all.contains) + all.subtracting(known).sorted()
     }

@@ -6,6 +6,7 @@ import ForjaFormats
 import ForjaModels
 import ForjaParallel
 import ForjaPipeline
+import ForjaRL
 import ForjaTraining
 import Foundation
 
@@ -16,8 +17,8 @@ struct RunCommand: ParsableCommand {
         discussion: """
             The pipeline is a YAML file of stages, each a recipe as forja train takes it; a stage starts from the model of the
             one before. After each, the same figures are measured on held-out data: held_out_loss (nats per token of answers),
-            preference_accuracy (share of pairs whose chosen answer the model finds likelier per token) and pass_at_1 (share of
-            questions answered right, greedily). They are printed as a table at the end and kept in report.md and report.json.
+            preference_accuracy (share of pairs whose chosen answer the model finds likelier per token), pass_at_1 (share of
+            questions answered right, greedily) and answer_tokens (mean length of those answers). They are printed as a table at the end and kept in report.md and report.json.
 
             A pipeline that was stopped, or killed, goes on with --resume: finished stages whose recipe and data are unchanged are
             not run again, and the result has the bits of one that was not stopped.
@@ -59,6 +60,7 @@ struct RunCommand: ParsableCommand {
                     + "stage by mpirun forja train")
         }
         let file = try PipelineFile(contentsOf: pipeline, overrides: set)
+        for stage in file.stages { try Self.check(stage, of: file) }
         // What is measured on is read before anything is trained.
         let measurement = try StageMeasurement(file.evaluation, compute: compute)
         let path = runDir ?? RunDirectory.defaultPath(name: file.name)
@@ -72,5 +74,23 @@ struct RunCommand: ParsableCommand {
                 }, evaluate: measurement.metrics(ofModelAt:))
         if json { try Console.json(report) } else { Console.result(report.table) }
         Console.note("pipeline in \(path)")
+    }
+
+    /// Finds what would stop a stage before the stages ahead of it are trained: keys that do not go together, files that are
+    /// not there.
+    private static func check(
+        _ stage: PipelineFile.Stage, of file: PipelineFile
+    ) throws(ForjaError) {
+        let recipe = try file.recipe(of: stage, startingFrom: stage.start.map { "/" + $0 })
+        do throws(ForjaError) {
+            if recipe.stage == .grpo { _ = try GroupRelativeSettings(recipe) }
+            for path in recipe.trainFiles + (recipe.validationFiles ?? []) {
+                _ = try MappedFile(path: path)
+            }
+        } catch {
+            var error = error
+            error.message = "stage \(stage.name): \(error.message)"
+            throw error
+        }
     }
 }
