@@ -349,18 +349,19 @@ kernels() {
     row "### $title, $dtype"
     row
     if $has_torch && [ -e "$peers/compare_kernels.py" ]; then
+        local peer_log=logs/$name-with-torch.log
         if run "$name-with-torch" "$python" "$peers/compare_kernels.py" --forja "$forja" --device "$device" \
-            --torch-device "$torch_device" --dtype "$dtype" --threads "$cores" --peers torch --json "$file" "$@" &&
-            ! grep -q '"version": "not there"' "$file"; then
+            --torch-device "$torch_device" --dtype "$dtype" --threads "$cores" --peers torch --json "$file" "$@"; then
             cat "$work/$name-with-torch.out" | tee -a "$table"
             kernel_documents+=("$(cat "$file")")
-            return
+            grep -q '"version": "not there"' "$file" || return 0
+            reason=$(grep -v '^\$ ' "$work/$peer_log" | grep -E 'Error|error' | tail -n 1)
         fi
-        reason=${reason:-$(grep -v '^\$ ' "$work/logs/$name-with-torch.log" | grep -E 'Error|error' | tail -n 1)}
-        echo "$title, $dtype, beside PyTorch: ${reason:-PyTorch was not measured}"
-        row "Beside PyTorch: failed, ${reason:-PyTorch was not measured} (logs/$name-with-torch.log)."
+        echo "$title, $dtype, beside PyTorch: $reason"
+        row "Beside PyTorch: failed, ${reason:-it gave no reason} ($peer_log)."
         row
         problems=$((problems + 1))
+        [ ! -s "$file" ] || return 0
     fi
     if run "$name" "$forja" bench kernels --dtype "$dtype" --device "$device" --json "$@"; then
         cp "$work/$name.out" "$file"
