@@ -20,7 +20,6 @@ not_run() {
 }
 
 # ── Tools ────────────────────────────────────────────────────────────────────────────────────────
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 if ! command -v clang-19 >/dev/null || ! compgen -G '/usr/lib/clc*/nvptx64--nvidiacl.bc' >/dev/null; then
     say "installing clang-19 and libclc-19"
     { as_root apt-get -q update && as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y \

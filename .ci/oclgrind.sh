@@ -35,8 +35,7 @@ simulate() {
     FORJA_OPENCL_LIBRARY=$runtime FORJA_CACHE_DIR=$work/cache FORJA_POISON_WORKSPACE=1 \
         oclgrind --local-mem-size 49152 --max-errors 20 --log "$log" "$@"
 }
-# FATAL is the simulator giving up on a kernel: nothing was checked then. 
-# lacks, and are meant to fail.
+# FATAL is the simulator giving up on a kernel: nothing was checked then.
 has_faults() {
     [ -e "$1" ] && grep -qE \
         'data race|Invalid (read|write|memory)|ninitialized|divergence|runtime error|FATAL' "$1"

@@ -23,7 +23,7 @@ die() { printf 'error: %s\n  fix: %s\n' "$1" "$2" >&2; exit 1; }
 [ ! -e "$output" ] || die "$output exists" "name a folder that does not, or remove it"
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
-mkdir -p "$output" "$tree/bin" "$tree/lib/fallback" "$tree/peers"
+mkdir -p "$tree/bin" "$tree/lib/fallback" "$tree/peers"
 
 # A build folder of its own: the flag changes every module.
 say "forja with Swift's libraries inside"
@@ -38,7 +38,8 @@ strip "$tree"/bin/*
 # Every library that the programs name, but the C library's own, which belong to the machine; and
 # libOpenCL, which they open by name.
 libraries() { ldd "$1" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }'; }
-loader=$(ldconfig -p | awk '/libOpenCL\.so\.1 .*x86-64|libOpenCL\.so\.1 .*AArch64/ { print $NF; exit }')
+# awk reads to the end: ldconfig stopped by a closed pipe would end this script.
+loader=$(ldconfig -p | awk '/libOpenCL\.so\.1 .*(x86-64|AArch64)/ && !found++ { print $NF }')
 [ -n "$loader" ] || die "libOpenCL.so.1 is not here" "make deps"
 { libraries "$tree/bin/forja"; libraries "$tree/bin/smoke"; echo "$loader"; } | sort -u |
     while read -r library; do
@@ -50,6 +51,7 @@ loader=$(ldconfig -p | awk '/libOpenCL\.so\.1 .*x86-64|libOpenCL\.so\.1 .*AArch6
     done
 strip --strip-unneeded "$tree"/lib/*.so* "$tree"/lib/fallback/*.so*
 cp Benchmarks/peers/*.py "$tree/peers/"
+mkdir -p "$output" # not before everything is built: what exists is refused
 tar -C "$tree" -cf - . | gzip -9 >"$output/bundle.tar.gz"
 cp Benchmarks/gpu-node.sh "$output/"
 {

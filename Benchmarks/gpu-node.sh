@@ -2,12 +2,16 @@
 # One command for a node with a GPU: what the device is, what its driver allows, whether results are right, how
 # fast kernels and whole steps are, and PyTorch beside them. Leaves result.json, result.md and logs/ in a folder.
 #
-# usage: gpu-node.sh [--device D] [--output DIR] [--shapes "small medium smollm"] [--dtypes "f32 bf16"]
-#                    [--seconds N] [--no-peers]
+# usage: gpu-node.sh [--device D] [--output DIR] [--shapes "small medium"] [--dtypes "f32 bf16"]
+#                    [--products "4096x4096x4096"] [--seconds N] [--no-peers]
 #   --device    opencl (default: the first GPU, else the first OpenCL device), opencl:N or cpu
 #   --output    default Benchmarks/Results/DATE-DEVICE in a checkout, ./DATE-DEVICE beside a bundle; must not exist
-#   --seconds   most that one measurement may take (600)
+#   --shapes    of `forja bench step`; default small, medium and smollm, on a GPU of 64 GB llama-1b too. On a GPU each
+#               one's kernels are measured, elsewhere the first one's
+#   --products  bf16 products beside those, MxNxK; default 4096 and 8192 cubed on a GPU, none elsewhere
+#   --seconds   most that one measurement may take (600); a pass over all tests takes six times that at most
 #
+# A GPU of compute capability 9.0 is also tested and measured with FORJA_MATMUL_VARIANT=nv_wgmma.
 # Runs from a checkout, or from a folder that gpu-bundle.sh made: then no Swift, compiler or Python is needed.
 # What is missing is named and left out. Exits 0 when everything that could run did and passed, 1 otherwise; the
 # folder is whole either way.
@@ -16,8 +20,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 device=opencl
 output=
-shapes="small medium smollm"
+shapes=default
 dtypes="f32 bf16"
+products=default
 seconds=600
 with_peers=true
 usage() { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
@@ -25,7 +30,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --no-peers) with_peers=false ;;
     --help | -h) usage; exit 0 ;;
-    --device | --output | --shapes | --dtypes | --seconds)
+    --device | --output | --shapes | --dtypes | --products | --seconds)
         [ $# -gt 1 ] || { echo "error: $1 takes a value" >&2; exit 64; }
         declare "${1#--}=$2"
         shift
@@ -59,12 +64,14 @@ table=$work/result.md
 row() { printf '%s\n' "$*" >>"$table"; }
 
 # run NAME COMMAND...: standard output to NAME.out, the rest to logs/NAME.log; says how it ended.
-run() {
-    local name=$1 status
-    shift
+run() { run_for "$seconds" "$@"; }
+run_for() { # SECONDS NAME COMMAND...
+    local seconds=$1 name=$2 status
+    shift 2
     printf '%s\n' "\$ $*" >"$work/logs/$name.log"
     timeout "$seconds" "$@" >"$work/$name.out" 2>>"$work/logs/$name.log"
     status=$?
+    reason=
     [ "$status" = 0 ] && return 0
     cat "$work/$name.out" >>"$work/logs/$name.log"
     if [ "$status" = 124 ]; then reason="took more than $seconds s"; else
@@ -106,6 +113,10 @@ else
         echo "error: forja does not build; the log is above" >&2
         exit 1
     fi
+    # Parity has a limit of its own, and compiling no part in it.
+    has_tests=true
+    (cd "$root" && "${SWIFT:-swift}" build -c release --build-tests) \
+        >>"$work/logs/build.log" 2>&1 || has_tests=false
     "$here/probes/build.sh" "$probes" >>"$work/logs/build.log" 2>&1 || probes=
     (cd "$root" && .ci/sanitizer-build.sh "$smoke" -O2) >>"$work/logs/build.log" 2>&1 || smoke=
 fi
@@ -123,14 +134,16 @@ export FORJA_CACHE_DIR="${FORJA_CACHE_DIR:-$work/cache}"
 # Debian 12's.
 find_driver() {
     { ldconfig -p 2>/dev/null || /sbin/ldconfig -p 2>/dev/null; } |
-        awk '/libnvidia-opencl\.so\.1/ { print $NF; exit }' | grep . && return
-    local folder searched=${LD_LIBRARY_PATH:-}
+        awk '/libnvidia-opencl\.so\.1/ && !found++ { print $NF }' | grep . && return # awk reads all: no SIGPIPE
+    local folder found searched=${LD_LIBRARY_PATH:-}
     for folder in ${searched//:/ } /usr/lib/x86_64-linux-gnu /usr/lib/aarch64-linux-gnu /usr/lib64 /usr/lib \
         /usr/lib/wsl/lib /usr/local/nvidia/lib64 /usr/local/nvidia/lib /run/opengl-driver/lib \
         /usr/lib/x86_64-linux-gnu/nvidia/current /usr/local/cuda/lib64 /usr/local/cuda/compat; do
         [ -e "$folder/libnvidia-opencl.so.1" ] && { echo "$folder/libnvidia-opencl.so.1"; return; }
     done
-    find /usr /opt /run -xdev -name 'libnvidia-opencl.so*' 2>/dev/null | grep -m 1 .
+    # Folders that may not be read make find's status 1 whatever it found.
+    found=$(find /usr /opt /run -xdev -name 'libnvidia-opencl.so*' 2>/dev/null | head -n 1 || true)
+    [ -n "$found" ] && echo "$found"
 }
 say "driver"
 has_nvidia=false
@@ -179,6 +192,20 @@ esac
 device_name=$(field "$work/device" name)
 driver_version=$(field "$work/device" driver)
 selector=$(field "$work/device" selector)
+is_gpu=false compute_capability=
+case $(field "$work/device" kind) in *-gpu)
+    is_gpu=true
+    compute_capability=$(awk -F ', *' 'NR == 1 { print $NF }' "$work/nvidia-smi.out" 2>/dev/null)
+    ;;
+esac
+if [ "$shapes" = default ]; then
+    shapes="small medium smollm"
+    if $is_gpu && [ "$(rounded "$(field "$work/device" memory_bytes)" %.0f 1e9)" -ge 64 ]; then shapes+=" llama-1b"; fi
+fi
+if [ "$products" = default ]; then
+    products=
+    if $is_gpu; then products="4096x4096x4096 8192x8192x8192"; fi
+fi
 can_compute=true
 if [ -z "$device_name" ]; then
     can_compute=false
@@ -252,7 +279,7 @@ row
 parity() { # NAME WHAT COMMAND...
     local name=$1 what=$2 verdict
     shift 2
-    if run "$name" "$@"; then
+    if run_for $((6 * seconds)) "$name" "$@"; then
         verdict=passed
         echo "$what: passed"
     else
@@ -276,9 +303,17 @@ else
     case $selector in opencl:*) number=${selector#opencl:} ;; *) number=0 ;; esac
     FORJA_TEST_REQUIRE_OPENCL=1 FORJA_TEST_OPENCL_DEVICE=$number parity smoke-opencl \
         "every operation on opencl:$number against the host" "$smoke" opencl
-    if ! $is_bundle; then
+    if [ "$compute_capability" = 9.0 ]; then
+        FORJA_TEST_REQUIRE_OPENCL=1 FORJA_TEST_OPENCL_DEVICE=$number FORJA_MATMUL_VARIANT=nv_wgmma \
+            parity smoke-wgmma "products by wgmma on opencl:$number against the host" "$smoke" opencl matmul
+    fi
+    if ! $is_bundle && ! $has_tests; then
+        row "- The engine's tests: not built (logs/build.log)"
+        problems=$((problems + 1))
+    elif ! $is_bundle; then
         FORJA_TEST_REQUIRE_OPENCL=1 parity engine-tests "the engine's tests on every device" \
-            bash -c "cd '$root' && '${SWIFT:-swift}' test -c release --disable-testable-imports --filter CForjaTests"
+            bash -c "cd '$root' && '${SWIFT:-swift}' test -c release --disable-testable-imports --skip-build \
+                --filter CForjaTests"
     fi
 fi
 part parity "{$(IFS=,; echo "${parity_parts[*]}")}"
@@ -305,44 +340,76 @@ else
 fi
 echo "PyTorch: $torch_note"
 
-kernels() { # SHAPE DTYPE
-    local name=kernels-$1-$2
+# NAME TITLE DTYPE OPTION...: rows of `forja bench kernels`, beside PyTorch's where it is there. What keeps PyTorch
+# away is a problem and in the table; Forja is then measured alone.
+kernels() {
+    local name=$1 title=$2 dtype=$3 file=$work/$1.json
+    shift 3
     row
-    if $has_torch && [ -e "$peers/compare_kernels.py" ] &&
-        run "$name" "$python" "$peers/compare_kernels.py" --forja "$forja" --device "$device" \
-            --torch-device "$torch_device" --shape "$1" --dtype "$2" --threads "$cores" \
-            --peers torch --json "$work/$name.json"; then
-        cat "$work/$name.out" | tee -a "$table"
-    elif run "$name" "$forja" bench kernels --shape "$1" --dtype "$2" --device "$device" --json; then
-        cp "$work/$name.out" "$work/$name.json"
-        row "$1, $2, without a peer; ms of each row:"
+    row "### $title, $dtype"
+    row
+    if $has_torch && [ -e "$peers/compare_kernels.py" ]; then
+        local peer_log=logs/$name-with-torch.log
+        if run "$name-with-torch" "$python" "$peers/compare_kernels.py" --forja "$forja" --device "$device" \
+            --torch-device "$torch_device" --dtype "$dtype" --threads "$cores" --peers torch --json "$file" "$@"; then
+            cat "$work/$name-with-torch.out" | tee -a "$table"
+            kernel_documents+=("$(cat "$file")")
+            grep -q '"version": "not there"' "$file" || return 0
+            reason=$(grep -v '^\$ ' "$work/$peer_log" | grep -E 'Error|error' | tail -n 1)
+        fi
+        echo "$title, $dtype, beside PyTorch: $reason"
+        row "Beside PyTorch: failed, ${reason:-it gave no reason} ($peer_log)."
         row
-        row "| op | shape | variant | ms |"
-        row "| --- | --- | --- | --- |"
-        tr -d '\n' <"$work/$name.json" | sed 's/},/}\n/g' | while read -r line; do
+        problems=$((problems + 1))
+        [ ! -s "$file" ] || return 0
+    fi
+    if run "$name" "$forja" bench kernels --dtype "$dtype" --device "$device" --json "$@"; then
+        cp "$work/$name.out" "$file"
+        row "Without a peer; ms of each row:"
+        row
+        row "| op | shape | variant | ms | GFLOP/s |"
+        row "| --- | --- | --- | --- | --- |"
+        tr -d '\n' <"$file" | sed 's/},/}\n/g' | while read -r line; do
             printf '%s' "$line" >"$work/line"
             [ -z "$(field "$work/line" ms)" ] || row "| $(field "$work/line" op) | $(field "$work/line" shape) |" \
-                "$(field "$work/line" variant) | $(rounded "$(field "$work/line" ms)" %.3f) |"
+                "$(field "$work/line" variant) | $(rounded "$(field "$work/line" ms)" %.3f) |" \
+                "$(rounded "$(field "$work/line" flops_per_s)" %.1f 1e9) |"
         done
-        echo "$1, $2: measured without a peer"
+        echo "$title, $dtype: measured without a peer"
     else
-        echo "$1, $2: $reason"
-        row "$1, $2: failed, $reason (logs/$name.log)"
+        echo "$title, $dtype: $reason"
+        row "Failed: $reason (logs/$name.log)."
         problems=$((problems + 1))
         return
     fi
-    kernel_documents+=("$(cat "$work/$name.json")")
+    kernel_documents+=("$(cat "$file")")
+}
+# SUFFIX WORDS: the rows of --products, by the variant that the environment names.
+product_kernels() {
+    local options=() product
+    for product in $products; do options+=(--product "$product"); done
+    [ -z "$products" ] || kernels "kernels-products$1" "products$2" bf16 "${options[@]}"
 }
 if ! $can_compute; then
     echo "not run: $device is not on this machine"
     row
     row "Not run: $device is not on this machine."
-elif ! "$forja" bench --help 2>&1 | grep -qE '^ *kernels '; then
-    echo "not run: this forja has no bench kernels"
-    row
-    row "Not run: this forja has no \`bench kernels\`."
 else
-    for dtype in $dtypes; do kernels "${shapes%% *}" "$dtype"; done
+    measured_shapes=${shapes%% *}
+    if $is_gpu; then measured_shapes=$shapes; fi
+    for shape in $measured_shapes; do
+        for dtype in $dtypes; do kernels "kernels-$shape-$dtype" "$shape" "$dtype" --shape "$shape"; done
+    done
+    product_kernels "" ""
+    if $is_gpu; then kernels kernels-attention-bf16 "attention by length" bf16 --op attention; fi
+    if [ "$compute_capability" = 9.0 ]; then
+        export FORJA_MATMUL_VARIANT=nv_wgmma
+        product_kernels -wgmma " by wgmma"
+        for shape in $shapes; do
+            kernels "kernels-$shape-bf16-wgmma" "products of $shape by wgmma" bf16 --shape "$shape" --op matmul
+        done
+        unset FORJA_MATMUL_VARIANT
+    fi
 fi
 part kernels "[$(IFS=,; echo "${kernel_documents[*]}")]"
 
@@ -351,25 +418,36 @@ say "training steps"
 row
 row "## Training steps"
 row
-row "| Program | Shape | Type | Device | tokens/s | GFLOP/s | median s/step | launches | host waits | bytes in, out |"
-row "| --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |"
+row "| Program | Shape | Type | Device | tokens/s | GFLOP/s | MFU | median s/step | launches | host waits | bytes in, out |"
+row "| --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
 step_documents=()
 median() { # the list "seconds_per_step" of a document
     tr -d '\n ' <"$1" | grep -oE '"seconds_per_step":\[[^]]*\]' | sed 's/.*\[//; s/\]//' | tr ',' '\n' |
         sort -g | awk '{ x[NR] = $1 } END { if (NR) print x[int(NR / 2) + 1] }'
 }
-step() { # SHAPE DTYPE DEVICE
-    local name=step-$1-$2-${3//:/-} file=$work/step-$1-$2-${3//:/-}.out
+# FILE [PEAK]: model FLOP/s over the peak of the document, or over that in FLOP/s.
+mfu() {
+    local own
+    own=$(field "$1" mfu)
+    awk -v own="$own" -v rate="$(field "$1" flops_per_s)" -v peak="${2:-}" 'BEGIN {
+        if (own != "") printf "%.1f %%", 100 * own
+        else if (peak > 0) printf "%.1f %%", 100 * rate / peak
+        else printf "n/a" }'
+}
+step() { # SHAPE DTYPE DEVICE [PEAK [VARIANT]]
+    local variant=${5:-} name file
+    name=step-$1-$2-${3//:/-}${variant:+-$variant} file=$work/$name.out
     if run "$name" "$forja" bench step --shape "$1" --dtype "$2" --device "$3" --json; then
-        row "| Forja | $1 | $2 | $(field "$file" device) | $(rounded "$(field "$file" tokens_per_s)") |" \
-            "$(rounded "$(field "$file" flops_per_s)" %.1f 1e9) | $(rounded "$(median "$file")" %.4f) |" \
+        row "| Forja${variant:+, $variant} | $1 | $2 | $(field "$file" device) | $(rounded "$(field "$file" tokens_per_s)") |" \
+            "$(rounded "$(field "$file" flops_per_s)" %.1f 1e9) | $(mfu "$file" "${4:-}") |" \
+            "$(rounded "$(median "$file")" %.4f) |" \
             "$(field "$file" launches_per_step) | $(field "$file" host_syncs_per_step) |" \
             "$(field "$file" bytes_to_device_per_step), $(field "$file" bytes_from_device_per_step) |"
         step_documents+=("$(cat "$file")")
         echo "forja $1 $2 on $3: $(rounded "$(field "$file" tokens_per_s)") tokens/s"
     else
         echo "forja $1 $2 on $3: $reason"
-        row "| Forja | $1 | $2 | $3 | failed: $reason | | | | | |"
+        row "| Forja${variant:+, $variant} | $1 | $2 | $3 | failed: $reason | | | | | | |"
         problems=$((problems + 1))
     fi
 }
@@ -379,27 +457,36 @@ torch_step() { # SHAPE DTYPE
         --threads "$cores"; then
         row "| PyTorch $(field "$file" torch), $(field "$file" implementation) | $1 | $2 | $torch_device |" \
             "$(rounded "$(field "$file" tokens_per_s)") | $(rounded "$(field "$file" flops_per_s)" %.1f 1e9) |" \
-            "$(rounded "$(field "$file" median)" %.4f) | | | |"
+            "$(mfu "$file") | $(rounded "$(field "$file" median)" %.4f) | | | |"
         step_documents+=("$(cat "$file")")
         echo "torch $1 $2 on $torch_device: $(rounded "$(field "$file" tokens_per_s)") tokens/s"
     else
         echo "torch $1 $2: $reason"
-        row "| PyTorch | $1 | $2 | $torch_device | failed: $reason | | | | | |"
+        row "| PyTorch | $1 | $2 | $torch_device | failed: $reason | | | | | | |"
         problems=$((problems + 1))
     fi
 }
 for shape in $shapes; do
     for dtype in $dtypes; do
-        $can_compute && step "$shape" "$dtype" "$device"
-        $has_torch && torch_step "$shape" "$dtype"
+        # First PyTorch: on a GPU both are held against the product that it measures.
+        peak=
+        if $has_torch; then
+            torch_step "$shape" "$dtype"
+            if [ "$torch_device" = cuda ]; then peak=$(field "$work/torch-$shape-$dtype.out" peak_product_flops_per_s); fi
+        fi
+        $can_compute && step "$shape" "$dtype" "$device" "$peak"
+        if $can_compute && [ "$compute_capability $dtype" = "9.0 bf16" ]; then
+            FORJA_MATMUL_VARIANT=nv_wgmma step "$shape" "$dtype" "$device" "$peak" nv_wgmma
+        fi
     done
 done
 if ! $can_compute; then
     echo "forja: not run, $device is not on this machine"
-    row "| Forja | | | $device | not run: not on this machine | | | | | |"
+    row "| Forja | | | $device | not run: not on this machine | | | | | | |"
 fi
 row
-row "PyTorch: $torch_note."
+row "PyTorch: $torch_note. MFU: model FLOP/s over the best of six square products by the same program on a CPU, and on" \
+    "a GPU over PyTorch's best of side 8192 in the type of the products (f32 without TF32)."
 part torch "$(text "$torch_note")"
 part steps "[$(IFS=,; echo "${step_documents[*]}")]"
 

@@ -1,11 +1,11 @@
 """One table: `forja bench kernels` and its peers on the same calls of the same machine.
 
     python compare_kernels.py [--forja .build/release/forja] [--device cpu|opencl|opencl:N]
-        [--shape small]... [--op matmul]... [--dtype f32] [--threads 2]
+        [--shape small]... [--op matmul]... [--product 8192x8192x8192]... [--dtype f32] [--threads 2]
         [--peers torch,clblast,tinygrad] [--json FILE] [--markdown FILE]
 
 Without --shape, small, medium and smollm are measured one after another, and without --op, every
-operation. Forja and the peers run in turn, each in a process of its own. The number beside a peer
+operation; with --product, those products and no step's operations. Forja and the peers run in turn, each in a process of its own. The number beside a peer
 is its time over Forja's: above 1, Forja is faster; a closing line gives the geometric mean and the
 least, with its shape. OpenBLAS runs inside Forja's process. A peer that is not there is named and
 left out. --prefix puts a command in front of every measurement, such as "nice -n -20".
@@ -22,7 +22,7 @@ import subprocess
 import sys
 
 FOLDER = pathlib.Path(__file__).parent
-SHAPES = ["small", "medium", "smollm"]
+SHAPES = ["small", "medium", "smollm"]  # llama-1b, of 24 GB and more, when named
 
 
 def run(command, options, text=None):
@@ -34,9 +34,11 @@ def run(command, options, text=None):
 
 def measure_forja(shape, options):
     command = [options.forja, "bench", "kernels", "--json", "--device", options.device,
-               "--shape", shape, "--dtype", options.dtype, "--threads", str(options.threads)]
+               *([] if options.product else ["--shape", shape]), "--dtype", options.dtype, "--threads", str(options.threads)]
     for op in options.op:
         command += ["--op", op]
+    for product in options.product:
+        command += ["--product", product]
     return run(command, options) or sys.exit("forja bench kernels failed: see above")
 
 
@@ -156,8 +158,9 @@ def main():
     parser.add_argument("--forja", default=".build/release/forja")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--torch-device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--shape", action="append", choices=SHAPES, default=[])
+    parser.add_argument("--shape", action="append", choices=SHAPES + ["llama-1b"], default=[])
     parser.add_argument("--op", action="append", default=[])
+    parser.add_argument("--product", action="append", default=[], help="MxNxK")
     parser.add_argument("--dtype", default="f32", choices=["f32", "bf16"])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--peers", default="", help="torch, clblast, tinygrad; what suits --device")
@@ -167,7 +170,7 @@ def main():
     options = parser.parse_args()
     names = options.peers or ("torch" if options.device == "cpu" else "torch,clblast,tinygrad")
     results = []
-    for shape in options.shape or SHAPES:
+    for shape in ["products"] if options.product else options.shape or SHAPES:
         forja = measure_forja(shape, options)
         peers = [openblas(forja)] + [
             measure_peer(name, forja, options) for name in names.split(",")]

@@ -2,14 +2,17 @@
 
     forja bench kernels --json | python torch_kernels.py [--device cpu|cuda] [--threads 2]
 
-Attention is scaled_dot_product_attention with is_causal and enable_gqa. A backward pass is timed
+Attention is scaled_dot_product_attention with is_causal and enable_gqa; on a GPU in bf16 by PyTorch's
+flash attention alone, where it takes the call. A backward pass is timed
 alone, on a graph made beforehand. Operations that PyTorch lacks as one call (rope, the fused loss)
 are left out. Needs torch. See rows.py for the format.
 """
 
 import argparse
+import sys
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import embedding, rms_norm, scaled_dot_product_attention, silu
 
 import rows
@@ -34,7 +37,17 @@ def attention_operands(shape, make, learns):
 
 
 def attend(q, k, v):
-    return scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    def call():
+        return scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+
+    if not q.is_cuda or q.dtype != torch.bfloat16:
+        return call()
+    try:
+        with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+            return call()
+    except RuntimeError as error:
+        print(f"not by flash attention: {str(error).splitlines()[0]}", file=sys.stderr)
+        return call()
 
 
 def attention_forward(shape, make):

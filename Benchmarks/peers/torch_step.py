@@ -10,9 +10,9 @@ timed, each in a process of its own, and the faster one is printed: transformers
 (attn_implementation="sdpa") and a minimal Llama written here, with fused projections.
 
 Prints one JSON document: {"shape","implementation","tokens_per_s","flops_per_s",
-"peak_sgemm_flops_per_s","mfu","peak_rss_bytes",..,"other"}. FLOPs per token = 6 × (parameters used
-in a matmul, tied head once) + 6·L·H·D·T. The peak is the best of six 1536³ products by torch.mm in
-the same process. `peak_rss_bytes` includes Python and PyTorch, about 0.4 GB before any model.
+"peak_product_flops_per_s","mfu","peak_rss_bytes",..,"other"}. FLOPs per token = 6 × (parameters used
+in a matmul, tied head once) + 6·L·H·D·T. The peak is the best of six products by torch.mm in
+the same process: 1536³ in f32 on a CPU, 8192³ in the type of --dtype on a GPU. `peak_rss_bytes` includes Python and PyTorch, about 0.4 GB before any model.
 
 Needs torch and transformers; versions are in the output.
 """
@@ -35,6 +35,7 @@ SHAPES = {
     "small": dict(C=256, L=6, H=8, G=4, F=768, V=4096, B=8, T=256),
     "medium": dict(C=512, L=8, H=8, G=4, F=1536, V=16384, B=4, T=512),
     "smollm": dict(C=576, L=30, H=9, G=3, F=1536, V=49152, B=1, T=512),
+    "llama-1b": dict(C=2048, L=16, H=32, G=8, F=8192, V=128256, B=4, T=2048),
 }
 IMPLEMENTATIONS = ("transformers", "minimal")
 WARM_UPS = 2
@@ -125,8 +126,12 @@ def wait(device):
         torch.cuda.synchronize(device)
 
 
-def measure_peak(device):
-    a, b = torch.randn(1536, 1536, device=device), torch.randn(1536, 1536, device=device)
+def measure_peak(device, dtype):
+    """FLOP/s of a large square product, the best of six: f32 on a CPU, `dtype` on a GPU."""
+    on_gpu = device != "cpu"
+    side = 8192 if on_gpu else 1536
+    kind = torch.bfloat16 if on_gpu and dtype == "bf16" else torch.float32
+    a, b = (torch.randn(side, side, device=device, dtype=kind) for _ in range(2))
     torch.mm(a, b)
     times = []
     for _ in range(6):
@@ -135,14 +140,14 @@ def measure_peak(device):
         torch.mm(a, b)
         wait(device)
         times.append(time.perf_counter() - start)
-    return 2 * 1536**3 / min(times)
+    return 2 * side**3 / min(times)
 
 
 def measure(implementation, name, dtype, device, threads, repeats):
     s = SHAPES[name]
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    peak = measure_peak(device)
+    peak = measure_peak(device, dtype)
     model = make_model(implementation, s).float().to(device).train()
     if implementation == "minimal":
         model.cosine, model.sine = model.cosine.to(device), model.sine.to(device)
@@ -165,7 +170,7 @@ def measure(implementation, name, dtype, device, threads, repeats):
             sys.exit(f"loss is {value}")
     times = times[WARM_UPS:]
     # The machine's speed may drift during a run: the better of the two peaks is the honest one.
-    peak = max(peak, measure_peak(device))
+    peak = max(peak, measure_peak(device, dtype))
     tokens_per_s = s["B"] * s["T"] / statistics.median(times)
     flops_per_s = tokens_per_s * flops_per_token(s)
     return {
@@ -173,8 +178,8 @@ def measure(implementation, name, dtype, device, threads, repeats):
         "implementation": implementation,
         "tokens_per_s": tokens_per_s,
         "flops_per_s": flops_per_s,
-        "peak_sgemm_flops_per_s": peak,
-        "mfu": flops_per_s / peak if dtype == "f32" else None,
+        "peak_product_flops_per_s": peak,
+        "mfu": flops_per_s / peak if dtype == "f32" or device != "cpu" else None,
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "step_seconds": {"median": statistics.median(times), "least": min(times),
                          "most": max(times), "count": len(times)},

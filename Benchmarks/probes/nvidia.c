@@ -114,7 +114,7 @@ void ask_edited_ptx(answer *a, session *s) {
         memcpy(edited, ptx, before);
         edited[before] = 'a';
         strcpy(edited + before + 1, ptx + before);
-        program = build_binary(a, s, "the driver's PTX for sm_90a", edited, strlen(edited));
+        program = build_binary(a, s, "the driver's PTX for sm_90a", edited, strlen(edited) + 1);
         if (program && run_mma(a, s, program, "the driver's PTX for sm_90a"))
             say(a, PASSED, "the driver's PTX with sm_90 made sm_90a loads and gives the right sums");
         if (program)
@@ -187,7 +187,7 @@ void ask_wgmma_module(answer *a, session *s) {
     char *ptx = source(a, FORJA__SOURCE_MATMUL_NV_WGMMA);
     if (!ptx)
         return;
-    cl_program program = build_binary(a, s, "our sm_90a PTX", ptx, strlen(ptx));
+    cl_program program = build_binary(a, s, "our sm_90a PTX", ptx, strlen(ptx) + 1);
     free(ptx);
     if (program) {
         multiply(a, s, program);

@@ -13,7 +13,15 @@ enum {
     COMPUTE_CAPABILITY_MINOR_NV = 0x4001,
 };
 
-/// Every device of every platform that answers.
+/// As opencl/discovery.c, so that numbers are those of `forja devices`.
+static bool is_usable(const forja__opencl_api *cl, cl_device_id id) {
+    cl_bool available = CL_FALSE, compiler = CL_FALSE;
+    cl->clGetDeviceInfo(id, CL_DEVICE_AVAILABLE, sizeof available, &available, NULL);
+    cl->clGetDeviceInfo(id, CL_DEVICE_COMPILER_AVAILABLE, sizeof compiler, &compiler, NULL);
+    return available && compiler;
+}
+
+/// Every usable device of every platform that answers.
 static size_t list_devices(const forja__opencl_api *cl, cl_device_id out[DEVICE_LIMIT]) {
     cl_platform_id platforms[DEVICE_LIMIT];
     cl_uint platform_count = 0;
@@ -21,10 +29,14 @@ static size_t list_devices(const forja__opencl_api *cl, cl_device_id out[DEVICE_
         return 0;
     size_t found = 0;
     for (cl_uint i = 0; i < platform_count && i < DEVICE_LIMIT && found < DEVICE_LIMIT; i++) {
+        cl_device_id ids[DEVICE_LIMIT];
         cl_uint count = 0;
-        if (cl->clGetDeviceIDs(platforms[i], CL_DEVICE_TYPE_ALL, (cl_uint)(DEVICE_LIMIT - found),
-                               out + found, &count) == CL_SUCCESS)
-            found += count < DEVICE_LIMIT - found ? count : DEVICE_LIMIT - found;
+        if (cl->clGetDeviceIDs(platforms[i], CL_DEVICE_TYPE_ALL, DEVICE_LIMIT, ids, &count) !=
+            CL_SUCCESS)
+            continue;
+        for (cl_uint k = 0; k < count && k < DEVICE_LIMIT && found < DEVICE_LIMIT; k++)
+            if (is_usable(cl, ids[k]))
+                out[found++] = ids[k];
     }
     return found;
 }

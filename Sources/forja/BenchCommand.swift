@@ -21,6 +21,8 @@ struct BenchCommand: ParsableCommand {
 /// Model shapes that benchmarks share, with the batch each is measured at.
 enum BenchShape: String, ExpressibleByArgument, CaseIterable {
     case small, medium, smollm
+    /// Llama 3.2 1B, for GPUs: weights, gradients and moments alone take 20 GB.
+    case llama1B = "llama-1b"
 
     var configuration: LlamaConfiguration {
         switch self {
@@ -36,6 +38,10 @@ enum BenchShape: String, ExpressibleByArgument, CaseIterable {
             LlamaConfiguration(
                 width: 576, layers: 30, heads: 9, keyValueHeads: 3, feedForwardWidth: 1536,
                 vocabularySize: 49_152, contextLength: 512, ropeBase: 100_000)
+        case .llama1B:
+            LlamaConfiguration(
+                width: 2048, layers: 16, heads: 32, keyValueHeads: 8, feedForwardWidth: 8192,
+                vocabularySize: 128_256, contextLength: 2048, ropeBase: 500_000)
         }
     }
 
@@ -44,6 +50,7 @@ enum BenchShape: String, ExpressibleByArgument, CaseIterable {
         case .small: 8
         case .medium: 4
         case .smollm: 1
+        case .llama1B: 4
         }
     }
 
@@ -79,12 +86,13 @@ struct BenchStepCommand: ParsableCommand {
 
     @Option(
         help: """
-            small (C 256, L 6, H 8, G 4, F 768, V 4096, T 256), medium (C 512, L 8, H 8, G 4, F 1536, V 16384, T 512) or
-            smollm (C 576, L 30, H 9, G 3, F 1536, V 49152, T 512); heads tied.
+            small (C 256, L 6, H 8, G 4, F 768, V 4096, T 256), medium (C 512, L 8, H 8, G 4, F 1536, V 16384, T 512),
+            smollm (C 576, L 30, H 9, G 3, F 1536, V 49152, T 512) or, for a GPU of 64 GB, llama-1b (C 2048, L 16, H 32,
+            G 8, F 8192, V 128256, T 2048); heads tied.
             """)
     var shape = BenchShape.small
 
-    @Option(help: "Sequences in a step; the shape's own (8, 4, 1) when absent.")
+    @Option(help: "Sequences in a step; the shape's own (8, 4, 1, 4) when absent.")
     var batch: Int?
 
     @Option(help: "Storage of weights' copies and activations, f32 or bf16.")

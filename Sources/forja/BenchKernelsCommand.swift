@@ -22,9 +22,10 @@ struct BenchKernelsCommand: ParsableCommand {
 
               forja bench kernels --shape small --device cpu
               forja bench kernels --op attention --device opencl --json
+              forja bench kernels --product 8192x8192x8192 --dtype bf16 --device opencl
             """)
 
-    @Option(help: "Whose sizes are measured: small, medium or smollm, as in forja bench step.")
+    @Option(help: "Whose sizes are measured: small, medium, smollm or llama-1b, as in forja bench step.")
     var shape = BenchShape.small
 
     @Option(
@@ -32,6 +33,12 @@ struct BenchKernelsCommand: ParsableCommand {
             "Only operations whose name starts so: matmul, rmsnorm_backward, …; may be given often.",
             discussion: "attention adds 8 heads of 64, 4 key-value heads, at lengths 256 to 4096."))
     var op: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "A product MxNxK in each layout (nt, nn, tn) instead of the step's calls; may be given often.",
+            valueName: "MxNxK"))
+    var product: [ProductSizes] = []
 
     @Option(help: "Storage of weights' copies and activations, f32 or bf16.")
     var dtype = ComputeType.f32
@@ -47,6 +54,9 @@ struct BenchKernelsCommand: ParsableCommand {
     func validate() throws {
         guard secondsPerRow >= 0, secondsPerRow <= 60 else {
             throw ValidationError("--seconds-per-row is \(secondsPerRow); use 0 ... 60")
+        }
+        guard product.isEmpty || op.isEmpty else {
+            throw ValidationError("--product measures products alone; leave --op out")
         }
     }
 
@@ -74,13 +84,17 @@ struct BenchKernelsCommand: ParsableCommand {
         }
         try Console.json(
             KernelReport(
-                device: device.name, threads: device.threadCount, shape: shape.rawValue,
+                device: device.name, threads: device.threadCount,
+                shape: product.isEmpty ? shape.rawValue : "products",
                 peaks: KernelReport.Peaks(
                     flopsPerSecond: bench.peakFlopsPerSecond,
                     bytesPerSecond: bench.peakBytesPerSecond), rows: rows, summary: summaries))
     }
 
     private func chosenCalls(on queue: Queue) throws -> [KernelCall] {
+        guard product.isEmpty else {
+            return product.flatMap { KernelCall.products($0.m, $0.n, $0.k, dtype: dtype.dtype) }
+        }
         let configuration = shape.configuration
         let engine = try shape.engine(dtype: dtype, queue: queue)
         let tokens = engine.shape.tokensPerStep
@@ -110,5 +124,16 @@ struct BenchKernelsCommand: ParsableCommand {
                 fix: "give --op one of \(names.sorted().joined(separator: ", ")), or its beginning")
         }
         return calls.filter { call in op.contains { call.operation.hasPrefix($0) } }
+    }
+}
+
+/// "8192x4096x2048": M×N×K of a product.
+struct ProductSizes: ExpressibleByArgument {
+    let m, n, k: Int
+
+    init?(argument: String) {
+        let sizes = argument.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
+        guard sizes.count == 3, sizes.allSatisfy({ 1...(1 << 20) ~= $0 ?? 0 }) else { return nil }
+        (m, n, k) = (sizes[0]!, sizes[1]!, sizes[2]!)
     }
 }

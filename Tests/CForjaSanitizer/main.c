@@ -34,6 +34,24 @@ static void run_variant_faults(bench *b) {
     expect(b, forja_variant_list(found, &count, b->device, FORJA_OP_MATMUL, &args) == FORJA_OK,
            "list of variants");
     expect(b, count > 0 && count < 64, "a number of variants");
+    forja_variant other;
+    for (int i = 0; i < 3; i++) {
+        forja_matmul_args empty = args;
+        empty.k = 4096; // parts of k count the tiles
+        *(i == 0 ? &empty.m : i == 1 ? &empty.n : &empty.batch_count) = 0;
+        forja_variant others[64];
+        size_t rows = 64;
+        expect(b, forja_variant_list(others, &rows, b->device, FORJA_OP_MATMUL, &empty) == FORJA_OK,
+               "list for an empty product");
+        expect(b, forja_variant_query(&other, b->device, FORJA_OP_MATMUL, &empty) == FORJA_OK,
+               "query for an empty product");
+    }
+    forja_attention_args wide = {.batch = 1, .query_length = 1, .key_length = 8, .heads = 65,
+                                 .key_value_heads = 1, .head_dim = 256};
+    expect(b, forja_variant_query(&other, b->device, FORJA_OP_ATTENTION_FORWARD, &wide) == FORJA_OK,
+           "query for a wide group of heads");
+    expect(b, strcmp(other.name, "cpu") != 0 || strcmp(other.config, "decode") != 0,
+           "decoding that leaves wide groups to the tile");
     char shape_class[FORJA_SHAPE_CLASS_SIZE];
     expect(b, forja_shape_class(shape_class, FORJA_OP_MATMUL, &args) == FORJA_OK, "shape class");
     const forja_tuning_entry entries[] = {{FORJA_OP_MATMUL, shape_class, "gone:0x0"},

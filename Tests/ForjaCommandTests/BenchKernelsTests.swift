@@ -79,6 +79,20 @@ struct BenchKernelsTests {
         }
     }
 
+    @Test("a product by its sizes comes in every layout", arguments: TestedDevice.selectors)
+    func products(device: String) throws {
+        let rows = try rows(
+            ["--device", device, "--dtype", "bf16", "--product", "40x72x96", "--product", "8x8x8"])
+        #expect(
+            rows.compactMap { $0["shape"] as? String } == [
+                "nt 40x72x96", "nn 40x72x96", "tn 40x72x96", "nt 8x8x8", "nn 8x8x8", "tn 8x8x8",
+            ])
+        for row in rows {
+            #expect(row["calls_per_step"] as? Int == 0)
+            #expect(try #require(row["error"] as? Double) <= 0x1p-8, "\(row)")
+        }
+    }
+
     @Test("bf16 stays within its rounding", arguments: TestedDevice.selectors)
     func bf16(device: String) throws {
         let rows = try rows(
@@ -117,7 +131,10 @@ struct BenchKernelsTests {
         #expect(unknown.status == 1, "\(unknown)")
         #expect(unknown.errors.contains("no operation's name starts with \"matmull\""))
         #expect(unknown.errors.contains("matmul, rmsnorm_backward"))
-        for wrong in [["--shape", "huge"], ["--dtype", "f64"], ["--seconds-per-row=-1"]] {
+        for wrong in [
+            ["--shape", "huge"], ["--dtype", "f64"], ["--seconds-per-row=-1"],
+            ["--product", "8x8"], ["--product", "8x0x8"],
+        ] {
             let outcome = try bench(wrong)
             #expect(outcome.status == 64, "\(outcome)")
             #expect(outcome.errors.contains(wrong.last!.split(separator: "=").last!), "\(outcome)")

@@ -151,8 +151,8 @@ FORJA__INLINE void forja__row_log_sum_exp(forja__log_sum_exp *out, const void *b
         maximum = block_maximum;
         out->block_maxima[first / block] = maximum;
 
-        // Scaled and shifted in two statements: a fused product would differ from the one the
-        // maximum was taken of.
+        // Scaled and shifted in two statements, which clang does not fuse: a fused product would
+        // differ from the one the maximum was taken of. GCC may (docs/numerics.md).
         forja__f32x16 sums = {0}, weighted_sums = {0}, x;
         FORJA__FOR_VECTORS(i, first, end, {
             forja__prefetch(base, start + i + ahead, bf16);

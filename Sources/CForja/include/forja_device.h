@@ -34,7 +34,7 @@ typedef struct forja_device_info {
     /// The device's memory is the host's memory (host CPU, OpenCL CPU runtimes, integrated GPUs).
     bool shares_host_memory;
     /// Probed by compiling and running, never by extension strings. Filled once a device is open;
-    /// `forja_device_query` leaves them false.
+    /// `forja_opencl_device_query` leaves them false.
     bool has_fp16, has_fp64, has_subgroups;
 } forja_device_info;
 

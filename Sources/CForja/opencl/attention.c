@@ -100,6 +100,14 @@ static bool is_decode(const forja_device *device, const forja__variant *row,
     return args->query_length == 1;
 }
 
+/// A work-item keeps query and sum of its group of heads in private memory: 128 KiB at most.
+static bool runs_decode_cpu(const forja_device *device, const forja__variant *row,
+                            const forja_attention_args *args) {
+    enum { MOST_FLOATS = 16384 };
+    return is_decode(device, row, args) && args->key_value_heads > 0 &&
+           (uint64_t)(args->heads / args->key_value_heads) * args->head_dim <= MOST_FLOATS;
+}
+
 /// The tile for a head's width: of those that stay within 48 KB, which every GPU has, the largest.
 static bool suits_width(const forja__variant *row, uint32_t head_dim, uint32_t narrow,
                         uint32_t medium, uint32_t wide) {
@@ -125,7 +133,7 @@ const forja__attention_forward_family forja__opencl_attention_forward_cpu = {.la
 const forja__attention_forward_family forja__opencl_attention_forward_gpu = {
     .runs = runs_forward_gpu, .suits = suits_forward_gpu, .launch = launch_forward_gpu};
 const forja__attention_forward_family forja__opencl_attention_decode_cpu = {
-    .runs = is_decode, .launch = launch_decode_cpu};
+    .runs = runs_decode_cpu, .launch = launch_decode_cpu};
 const forja__attention_forward_family forja__opencl_attention_decode_gpu = {
     .runs = is_decode, .launch = launch_decode_gpu};
 

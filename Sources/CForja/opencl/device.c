@@ -73,7 +73,8 @@ static bool keeps_binaries(const char *platform_name) {
     return strcmp(platform_name, "Portable Computing Language") != 0;
 }
 
-forja_status forja__opencl_device_open(forja_device *device, const forja__opencl_entry *entry) {
+forja_status forja__opencl_device_open_unprobed(forja_device *device,
+                                                const forja__opencl_entry *entry) {
     const forja__opencl_api *cl = forja__opencl();
     forja__opencl_device *opencl = calloc(1, sizeof *opencl);
     if (!opencl)
@@ -104,6 +105,11 @@ forja_status forja__opencl_device_open(forja_device *device, const forja__opencl
     pthread_mutex_init(&opencl->program_lock, NULL);
     pthread_mutex_init(&opencl->launch_lock, NULL);
     device->opencl = opencl;
+    return FORJA_OK;
+}
+
+forja_status forja__opencl_device_open(forja_device *device, const forja__opencl_entry *entry) {
+    FORJA__TRY(forja__opencl_device_open_unprobed(device, entry));
     forja__opencl_probe(device);
     return FORJA_OK;
 }

@@ -39,8 +39,10 @@ struct forja__opencl_device {
     uint32_t matrix_units;
     /// The kernels *_nv_mma.cl run here: opencl/nv_mma.h.
     bool has_nv_mma;
-    /// And those of matmul_nv_wgmma_module.ptx.
-    bool has_nv_wgmma;
+    /// And its compute capability is the one that matmul_nv_wgmma_module.ptx is made for.
+    bool may_have_nv_wgmma;
+    /// What forja__opencl_has_nv_wgmma found; 0, a forja__answer, before anybody asked it.
+    int nv_wgmma;
     uint32_t vector_width;
     /// Program binaries of this device are kept on disk.
     bool keeps_binaries;
@@ -66,6 +68,9 @@ forja_status forja__opencl_describe(forja_device_info *out, const forja__opencl_
 
 /// Opens `entry` into `device`, whose info is filled; undoes what it did on failure.
 forja_status forja__opencl_device_open(forja_device *device, const forja__opencl_entry *entry);
+/// The same without probes: no capability, no matrix unit.
+forja_status forja__opencl_device_open_unprobed(forja_device *device,
+                                                const forja__opencl_entry *entry);
 /// Makes `out` sub-device `part` of `part_count` equal ones; to be released by
 /// forja__opencl_sub_device_free, which leaves whole devices alone.
 forja_status forja__opencl_sub_device(forja__opencl_entry *out, const forja__opencl_entry *entry,
@@ -74,7 +79,7 @@ void forja__opencl_sub_device_free(cl_device_id id);
 void forja__opencl_device_close(forja_device *device);
 
 /// Runs the capability probes and sets has_fp16, has_fp64, has_subgroups, matrix_units, has_nv_mma
-/// and has_nv_wgmma. A probe that does not compile, run or give the expected number is a missing
+/// and may_have_nv_wgmma. A probe that does not compile, run or give the expected number is a missing
 /// capability, never an error.
 void forja__opencl_probe(forja_device *device);
 

@@ -20,13 +20,13 @@ static const struct {
     {name, options more, options " -DFRAGMENT_EMULATED",                                           \
      options " -DFRAGMENT_EMULATED_BY_SUBGROUPS", lanes}
     [FORJA__FRAGMENT_XMX_16] =
-        FRAGMENT("XMX 16 probe", " -DFRAGMENT_LANES=16", LARGE_REGISTER_FILE, 16),
+        FRAGMENT("xmx", " -DFRAGMENT_LANES=16", LARGE_REGISTER_FILE, 16),
     [FORJA__FRAGMENT_XMX_8] =
-        FRAGMENT("XMX 8 probe", " -DFRAGMENT_LANES=8", LARGE_REGISTER_FILE, 8),
-    [FORJA__FRAGMENT_AMD_MFMA] = FRAGMENT("MFMA probe", " -DFRAGMENT_AMD_MFMA", "", 64),
-    [FORJA__FRAGMENT_AMD_WMMA] = FRAGMENT("WMMA probe", " -DFRAGMENT_AMD_WMMA", "", 32),
+        FRAGMENT("xmx8", " -DFRAGMENT_LANES=8", LARGE_REGISTER_FILE, 8),
+    [FORJA__FRAGMENT_AMD_MFMA] = FRAGMENT("amd_mfma", " -DFRAGMENT_AMD_MFMA", "", 64),
+    [FORJA__FRAGMENT_AMD_WMMA] = FRAGMENT("amd_wmma", " -DFRAGMENT_AMD_WMMA", "", 32),
     [FORJA__FRAGMENT_AMD_WMMA_GFX12] =
-        FRAGMENT("WMMA gfx12 probe", " -DFRAGMENT_AMD_WMMA_GFX12", "", 32),
+        FRAGMENT("amd_wmma12", " -DFRAGMENT_AMD_WMMA_GFX12", "", 32),
 #undef FRAGMENT
 };
 

@@ -12,10 +12,11 @@
 static bool runs(const forja_device *device, const forja__variant *row,
                  const forja_matmul_args *args) {
     (void)row;
-    return device->opencl->has_nv_wgmma && args->input_dtype == FORJA_DTYPE_BF16 &&
+    return args->input_dtype == FORJA_DTYPE_BF16 &&
            forja__starts_on(8, args->a, args->lda, args->a_stride) &&
            forja__starts_on(8, args->b, args->ldb, args->b_stride) &&
-           forja__starts_on(2, args->c, args->ldc, args->c_stride);
+           forja__starts_on(2, args->c, args->ldc, args->c_stride) &&
+           forja__opencl_has_nv_wgmma(device);
 }
 
 /// No default anywhere until a measurement says where it is faster than nv_mma.
@@ -129,7 +130,7 @@ static bool is_right(const trial *t, forja_matmul_layout layout, forja_dtype out
     return true;
 }
 
-static bool passes(trial *t, forja_device *device) {
+static forja__answer ask(trial *t, forja_device *device) {
     for (uint32_t i = 0; i < M * K; i++)
         t->left[i] = bf16_of(integer_at(i));
     for (uint32_t i = 0; i < K * N; i++)
@@ -140,21 +141,22 @@ static bool passes(trial *t, forja_device *device) {
         forja_buffer_create(&t->c, device, sizeof t->result) != FORJA_OK ||
         forja_buffer_write(t->queue, t->a, 0, t->left, sizeof t->left) != FORJA_OK ||
         forja_buffer_write(t->queue, t->b, 0, t->right, sizeof t->right) != FORJA_OK)
-        return false;
+        return FORJA__UNKNOWN;
     static const forja_matmul_layout layouts[] = {FORJA_MATMUL_NN, FORJA_MATMUL_NT,
                                                   FORJA_MATMUL_TN};
     static const forja_dtype outputs[] = {FORJA_DTYPE_F32, FORJA_DTYPE_BF16};
     for (int i = 0; i < 3; i++)
         for (int k = 0; k < 2; k++)
-            if (multiply(t, layouts[i], outputs[k]) != FORJA_OK ||
-                !is_right(t, layouts[i], outputs[k]))
-                return false;
-    return true;
+            if (multiply(t, layouts[i], outputs[k]) != FORJA_OK)
+                return FORJA__UNKNOWN;
+            else if (!is_right(t, layouts[i], outputs[k]))
+                return FORJA__NO;
+    return FORJA__YES;
 }
 
-bool forja__matmul_nv_wgmma_probe(forja_device *device) {
+forja__answer forja__matmul_nv_wgmma_probe(forja_device *device) {
     trial *t = calloc(1, sizeof *t);
-    const bool answer = t && passes(t, device);
+    const forja__answer answer = t ? ask(t, device) : FORJA__UNKNOWN;
     if (t) {
         forja_buffer_free(t->a);
         forja_buffer_free(t->b);

@@ -17,8 +17,9 @@ static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 /// As many parts as keep the device busy, at least two.
 static uint64_t part_count(const forja_device *device, const forja__variant *row,
                            const forja_matmul_args *args) {
+    const uint64_t tiles = forja__matmul_tile_count(row, args); // 0 of an empty result
     uint64_t wanted = forja__ceil_div((uint64_t)GROUPS_PER_UNIT * device->info.compute_units,
-                                      forja__matmul_tile_count(row, args));
+                                      tiles ? tiles : 1);
     uint64_t parts = least(least(wanted, args->k / LEAST_DEPTH), MOST_PARTS);
     return parts < 2 ? 2 : parts;
 }

@@ -147,9 +147,14 @@ forja_status forja__opencl_event_record(forja_event *event, forja_queue *queue) 
     FORJA__TRY(check(
         forja__opencl()->clEnqueueMarkerWithWaitList(queue->command_queue, 0, NULL, &marker),
         "clEnqueueMarkerWithWaitList", queue));
-    event->opencl_event = marker;
     // Without a flush a driver may hold the work back until somebody waits in this queue.
-    return check(forja__opencl()->clFlush(queue->command_queue), "clFlush", queue);
+    const cl_int code = forja__opencl()->clFlush(queue->command_queue);
+    if (code != CL_SUCCESS) {
+        forja__opencl()->clReleaseEvent(marker);
+        return check(code, "clFlush", queue);
+    }
+    event->opencl_event = marker;
+    return FORJA_OK;
 }
 
 forja_status forja__opencl_event_wait(const forja_event *event) {

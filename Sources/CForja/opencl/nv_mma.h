@@ -4,6 +4,13 @@
 
 #include "../internal.h"
 
+/// What a probe says (opencl/probe.h).
+typedef enum forja__answer {
+    FORJA__UNKNOWN, /// it could not be tried, or was not: taken for a no, and asked again at the next start
+    FORJA__NO,
+    FORJA__YES,
+} forja__answer;
+
 /// The device is NVIDIA's, of compute capability 8.0 or newer, and its compiler and tensor cores
 /// gave the expected numbers (opencl/probe.c).
 bool forja__opencl_has_nv_mma(const forja_device *device);
@@ -44,9 +51,13 @@ void forja__matmul_nv_mma_options(char out[FORJA__NV_MMA_OPTION_BYTES],
 /// The one tile of matmul_nv_wgmma.cl.
 extern const forja__matmul_nv_mma_tile forja__matmul_nv_wgmma_tile;
 
-/// Whether the driver takes matmul_nv_wgmma_module.ptx and each of its kernels multiplies small integers
-/// without error. For opencl/probe.c, on devices that forja__opencl_has_nv_mma.
-bool forja__matmul_nv_wgmma_probe(forja_device *device);
+/// The device is of compute capability 9.0, forja__opencl_has_nv_mma, its driver takes
+/// matmul_nv_wgmma_module.ptx and each of its kernels multiplies small integers without error. The
+/// first call of a device finds out, so it is made for somebody who names the variant or lists all.
+bool forja__opencl_has_nv_wgmma(const forja_device *device);
+
+/// The module's trial, for opencl/probe.c.
+forja__answer forja__matmul_nv_wgmma_probe(forja_device *device);
 
 // ── Attention ────────────────────────────────────────────────────────────────────────────────────
 

@@ -9,7 +9,9 @@
 #include "nv_mma.h"
 
 static bool is_cpu(const forja_device *device) { return forja__opencl_is_cpu(device); }
-static bool has_nv_wgmma(const forja_device *device) { return device->opencl->has_nv_wgmma; }
+static bool may_have_nv_wgmma(const forja_device *device) {
+    return device->opencl->may_have_nv_wgmma;
+}
 static bool is_no_cpu(const forja_device *device) { return !forja__opencl_is_cpu(device); }
 
 /// The matrix units, each with the devices that have it.
@@ -108,7 +110,7 @@ static const forja__variant variants[] = {
     {NV_MATMUL("64x64x64x3")},
     {NV_MATMUL("32x64x64x4")},
     {MATMUL("nv_wgmma"), .config = "128x128x32x3", .options = "", .order = "k by 16, wgmma",
-     .made_for = has_nv_wgmma, .matmul = &forja__opencl_matmul_nv_wgmma},
+     .made_for = may_have_nv_wgmma, .matmul = &forja__opencl_matmul_nv_wgmma},
     {MATMUL("cpu"), .config = "rows", .options = "", .order = "vector lanes", .group = {1, 1},
      .made_for = is_cpu, .matmul = &forja__opencl_matmul_rows_cpu},
     {MATMUL("cpu"), .config = "columns", .options = "", .order = FORJA__ASCENDING, .group = {1, 1},
@@ -285,7 +287,8 @@ static const forja__variant *find_default(const forja_device *device, forja_op o
         if (row->op != op)
             continue;
         last = row;
-        if (is_made_for(row, device) && runs(row, device, args) && suits(row, device, args))
+        // `runs` last: it may have to probe the device.
+        if (is_made_for(row, device) && suits(row, device, args) && runs(row, device, args))
             break;
     }
     return last;

@@ -1,6 +1,24 @@
 import CForja
 import ForjaCore
 
+extension KernelCall {
+    /// C[M,N] = op(A) · op(B) in every layout, all three of one type.
+    public static func products(_ m: Int, _ n: Int, _ k: Int, dtype: DType) -> [KernelCall] {
+        [FORJA_MATMUL_NT, FORJA_MATMUL_NN, FORJA_MATMUL_TN].map { layout in
+            var call = forja_matmul_args()
+            call.layout = layout
+            (call.input_dtype, call.output_dtype) = (dtype.engine, dtype.engine)
+            (call.m, call.n, call.k) = (UInt64(m), UInt64(n), UInt64(k))
+            call.lda = layout == FORJA_MATMUL_TN ? call.m : call.k
+            call.ldb = layout == FORJA_MATMUL_NT ? call.k : call.n
+            call.ldc = call.n
+            call.batch_count = 1
+            call.alpha = 1
+            return KernelCall(alone: call)
+        }
+    }
+}
+
 extension forja_matmul_args: KernelArguments {
     static var function: (OpaquePointer?, UnsafePointer<Self>?) -> forja_status { forja_matmul }
     var operation: String { "matmul" }
