@@ -23,6 +23,20 @@ static inline float storage_load(float x) { return x; }
 static inline float storage_store(float x) { return x; }
 #endif
 
+// Asks for the line at an address, where the host says that the device is a processor (-DPREFETCHES):
+// there an address is the same number in every address space. OpenCL's own prefetch does nothing on
+// PoCL 3.1 and is a slow call on Intel's runtime.
+#ifdef PREFETCHES
+#if __has_builtin(__builtin_prefetch)
+#define PREFETCH(address) __builtin_prefetch((const void *)(ulong)(address), 0, 2)
+#define PREFETCH_TO_WRITE(address) __builtin_prefetch((const void *)(ulong)(address), 1)
+#endif
+#endif
+#ifndef PREFETCH
+#define PREFETCH(address)
+#define PREFETCH_TO_WRITE(address)
+#endif
+
 #ifdef LANES
 // ── Walking rows ─────────────────────────────────────────────────────────────────────────────────
 //
@@ -239,6 +253,9 @@ static inline void lane_log_sum_exp(log_sum_exp *s, __global const storage_t *x,
     block = max(block, (fewest + VEC - 1) / VEC * VEC);
     s->block_width = block;
 #endif
+#if LANES == 1
+    ulong ahead = min(block, width); // the next block, or the next row
+#endif
     s->maximum = -MAXFLOAT;
     s->sum = s->weighted_sum = 0.0f;
     for (ulong first = 0; first < width; first += block) {
@@ -255,6 +272,10 @@ static inline void lane_log_sum_exp(log_sum_exp *s, __global const storage_t *x,
         s->maximum = maximum;
         float_v sums = 0.0f, weighted_sums = 0.0f;
         FOR_LANE(i, first, end) {
+#if LANES == 1
+            if (!kept) // what also stores gains nothing
+                PREFETCH(x + i + ahead);
+#endif
             // As for the maximum: a product fused with the subtraction would differ from it.
             float_v t = fill_v(load_v(x + i, end - i) * scale, end - i, -INFINITY);
             t -= maximum;

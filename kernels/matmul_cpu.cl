@@ -125,14 +125,6 @@ static inline floatv load_output(__global const float *x) { return vloadv(0, x);
 static inline void store_output(floatv x, __global float *out) { STORE_GLOBAL(x, 0, out); }
 #endif
 
-// Asks for the line at an address, where the host says that the device is a processor (-DPREFETCHES):
-// there an address is the same number in every address space. OpenCL's own prefetch does nothing on
-// PoCL 3.1 and is a slow call on Intel's runtime.
-#if defined(PREFETCHES) && __has_builtin(__builtin_prefetch)
-#define PREFETCH(address) __builtin_prefetch((const void *)(ulong)(address), 0, 2)
-#else
-#define PREFETCH(address)
-#endif
 #define LINE 16 // elements: a whole line of float32, half of one of bfloat16
 
 // What hides the memory behind the tile at (row, column): the rows of C that it adds to.

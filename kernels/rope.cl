@@ -6,6 +6,7 @@
 // Launch    ⌈rows / group_rows⌉ work-groups; a work-item takes whole vectors of pairs
 // Tail      with LANES = 1 the last vector of a half may be short
 // Twin      cpu/rope.c
+#define ROWS_AHEAD 2 // rows may lie a page apart, where a processor's own prefetching stops
 #define CHUNKS ((HALF + VEC - 1) / VEC) // vectors of a half
 
 ROW_KERNEL void forja_rope(__global storage_t *x, ulong x_offset, __global const float *cosine,
@@ -24,6 +25,10 @@ ROW_KERNEL void forja_rope(__global storage_t *x, ulong x_offset, __global const
             uint i = j % CHUNKS * VEC, left = HALF - i;
             ulong head = x_offset + row * row_stride + j / CHUNKS * (2ul * HALF);
             __global storage_t *low = x + head + i;
+#if LANES == 1
+            PREFETCH_TO_WRITE(low + ROWS_AHEAD * row_stride);
+            PREFETCH_TO_WRITE(low + ROWS_AHEAD * row_stride + HALF);
+#endif
             float_v a = load_v(low, left), b = load_v(low + HALF, left);
             float_v c = load_f32_v(cosines + i, left), s = load_f32_v(sines + i, left) * sign;
             store_v(a * c - b * s, low, left);

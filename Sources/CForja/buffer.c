@@ -11,22 +11,22 @@
 // pages: products walk matrices by columns and would otherwise miss the TLB on every row.
 enum { HOST_ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
 
-static forja_status host_buffer_create(forja_buffer *buffer) {
-    const bool is_large = buffer->size_bytes >= 2 * HUGE_PAGE;
+forja_status forja__host_allocate(void **out, const forja_device *device, uint64_t size_bytes) {
+    const bool is_large = size_bytes >= 2 * HUGE_PAGE;
     const uint64_t alignment = is_large ? HUGE_PAGE : HOST_ALIGNMENT;
     const uint64_t mask = HOST_ALIGNMENT - 1;
-    const uint64_t rounded = (buffer->size_bytes + mask) & ~mask;
-    void *bytes = NULL;
-    if (posix_memalign(&bytes, alignment, rounded) != 0)
+    const uint64_t rounded = (size_bytes + mask) & ~mask;
+    if (posix_memalign(out, alignment, rounded) != 0) {
+        *out = NULL;
         return forja__fail(FORJA_ERROR_OUT_OF_MEMORY,
                            "the system refuses %llu bytes with %llu in use on %s; use a smaller "
                            "batch or model",
-                           (unsigned long long)buffer->size_bytes,
-                           (unsigned long long)atomic_load(&buffer->device->allocated_bytes),
-                           buffer->device->info.name);
+                           (unsigned long long)size_bytes,
+                           (unsigned long long)atomic_load(&device->allocated_bytes),
+                           device->info.name);
+    }
     if (is_large)
-        madvise(bytes, rounded & ~(uint64_t)(HUGE_PAGE - 1), MADV_HUGEPAGE);
-    buffer->host = bytes;
+        madvise(*out, rounded & ~(uint64_t)(HUGE_PAGE - 1), MADV_HUGEPAGE);
     return FORJA_OK;
 }
 
@@ -44,7 +44,8 @@ forja_status forja_buffer_create(forja_buffer **out, forja_device *device, uint6
     if (buffer) {
         buffer->device = device;
         buffer->size_bytes = size_bytes;
-        status = device->opencl ? forja__opencl_buffer_create(buffer) : host_buffer_create(buffer);
+        status = device->opencl ? forja__opencl_buffer_create(buffer)
+                                : forja__host_allocate(&buffer->host, device, size_bytes);
     } else {
         status = forja__fail(FORJA_ERROR_OUT_OF_MEMORY,
                              "no memory for a buffer's description; free memory on the machine");

@@ -33,6 +33,13 @@ struct forja_buffer {
     void *memory; /// OpenCL: the cl_mem; else NULL
 };
 
+struct forja_staging {
+    forja_device *device;
+    uint64_t size_bytes;
+    void *bytes;  /// of the host device, or mapped from `memory`
+    void *memory; /// OpenCL: the cl_mem; else NULL
+};
+
 struct forja_queue {
     forja_device *device;
     void *command_queue;     /// OpenCL: the cl_command_queue; else NULL
@@ -50,6 +57,9 @@ struct forja_event {
 static inline bool forja__is_host(const forja_queue *queue) {
     return queue->device->info.kind == FORJA_DEVICE_HOST;
 }
+
+/// `size_bytes` bytes of the host's memory for `device`, 64-byte aligned; the caller frees them with `free`.
+forja_status forja__host_allocate(void **out, const forja_device *device, uint64_t size_bytes);
 
 /// The queue's workspace with room for `size_bytes`; contents undefined, shared by every operation of the
 /// queue, which run one after another.

@@ -176,3 +176,27 @@ void forja__memory_release(forja_device *device, uint64_t size_bytes) {
     if (device->info.shares_host_memory)
         atomic_fetch_sub(&host_allocated_bytes, size_bytes);
 }
+
+forja_status forja__staging_reserve(forja_device *device, uint64_t size_bytes) {
+    if (device->info.shares_host_memory)
+        return forja__memory_reserve(device, size_bytes);
+    const uint64_t limit = forja__host_memory_bytes();
+    uint64_t used = atomic_load(&host_allocated_bytes);
+    do {
+        if (used > limit || size_bytes > limit - used)
+            return forja__fail(FORJA_ERROR_OUT_OF_MEMORY,
+                               "%llu bytes to stage copies of %s do not fit in the host's memory: "
+                               "%llu bytes are in use and the limit is %llu; use a smaller batch "
+                               "or model, or raise FORJA_MEMORY_LIMIT or the cgroup's limit",
+                               (unsigned long long)size_bytes, device->info.name,
+                               (unsigned long long)used, (unsigned long long)limit);
+    } while (!atomic_compare_exchange_weak(&host_allocated_bytes, &used, used + size_bytes));
+    return FORJA_OK;
+}
+
+void forja__staging_release(forja_device *device, uint64_t size_bytes) {
+    if (device->info.shares_host_memory)
+        forja__memory_release(device, size_bytes);
+    else
+        atomic_fetch_sub(&host_allocated_bytes, size_bytes);
+}

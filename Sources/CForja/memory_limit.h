@@ -13,3 +13,8 @@ forja_status forja__memory_limit_validate(void);
 /// the host's memory are counted together: two of them hold one machine's memory.
 forja_status forja__memory_reserve(forja_device *device, uint64_t size_bytes);
 void forja__memory_release(forja_device *device, uint64_t size_bytes);
+
+/// As above for host memory that belongs to `device`: where the device has memory of its own, it is
+/// counted with what all devices hold of the host's, against the host's limit.
+forja_status forja__staging_reserve(forja_device *device, uint64_t size_bytes);
+void forja__staging_release(forja_device *device, uint64_t size_bytes);

@@ -33,9 +33,10 @@ public final class AnswerLog: Sendable {
         } else {
             kept = []
         }
+        // First what the answers are to: a process killed in between leaves no answers that nothing explains.
+        try AtomicFile.write(Self.json(key) + "\n", to: base + ".json")
         // Without a torn last line, which would spoil the next one.
         try AtomicFile.write(Self.text(kept), to: path)
-        try AtomicFile.write(Self.json(key) + "\n", to: base + ".json")
         descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
         guard descriptor >= 0 else { throw .file("open", path, errno: errno) }
     }

@@ -21,6 +21,9 @@ public struct AnswerRecord: Codable, Sendable, Equatable {
     /// Sum over the answer's tokens of the model's log-probabilities.
     public var logProbability: Double
 
+    /// Whether every check gave its most, 1.
+    public var isRight: Bool { reward >= Double(groundTruth.count) }
+
     public init(
         item: Int, sample: Int, place: String, prompt: String, answer: String,
         groundTruth: [[String]], reward: Double, promptTokens: Int, answerTokens: Int,

@@ -38,16 +38,10 @@ public struct Evaluation: Sendable {
         self.task = task
         self.encoder = encoder
         self.settings = settings
+        graders = try task.graders(verifier: settings.verifier)
         var prompts: [[Int32]] = []
-        var graders: [String: Grader] = [:]
         for item in task.items {
             do throws(ForjaError) {
-                for check in item.checks {
-                    let name = try Self.verifier(of: check, settings)
-                    if graders[name] == nil { graders[name] = try Grader(named: name) }
-                    // Says whether the verifier can read the answers of the row.
-                    _ = try graders[name]!.score("", accepted: check.groundTruth.accepted)
-                }
                 let prompt = try encoder.prompt(item.prompt)
                 guard (1...contextLength).contains(prompt.count) else {
                     throw ForjaError(
@@ -64,19 +58,6 @@ public struct Evaluation: Sendable {
             }
         }
         self.prompts = prompts
-        self.graders = graders
-    }
-
-    private static func verifier(
-        of check: RewardRow.Check, _ settings: Settings
-    ) throws(ForjaError) -> String {
-        guard let name = check.verifier ?? settings.verifier else {
-            throw ForjaError(
-                .invalidInput, "the row names no verifier in \"dataset\"",
-                fix: "add it, or give --verifier: one of "
-                    + Grader.names.joined(separator: ", "))
-        }
-        return name
     }
 
     /// Tokens of the longest prompt and answer together.
@@ -150,7 +131,8 @@ public struct Evaluation: Sendable {
         let answer = encoder.text(completion.ids)
         var reward = 0.0
         for check in item.checks {
-            let grader = graders[try Self.verifier(of: check, settings)]!
+            // `EvaluationTask.graders` has found one for every check.
+            let grader = graders[(check.verifier ?? settings.verifier)!]!
             do throws(ForjaError) {
                 reward += try grader.score(answer, accepted: check.groundTruth.accepted)
             } catch {

@@ -2,6 +2,8 @@
 public struct EvaluationScore: Encodable, Sendable, Equatable {
     /// Mean over questions of the mean reward of their answers.
     public let score: Double
+    /// Share of answers that every check calls right.
+    public let rightShare: Double
     /// Standard error of `score` over questions: σ / √n with n − 1 under the variance; `nil` for a single question.
     /// Answers to one question are not independent, so more of them do not lower it by themselves.
     public let standardError: Double?
@@ -37,6 +39,7 @@ public struct EvaluationScore: Encodable, Sendable, Equatable {
         let squares = means.reduce(0) { $0 + ($1 - score) * ($1 - score) }
         let n = Double(means.count)
         standardError = means.count > 1 ? (squares / (n - 1) / n).squareRoot() : nil
+        rightShare = Self.mean(records.map { $0.isRight ? 1 : 0 })
         truncatedShare = Self.mean(records.map { $0.finish == .length ? 1 : 0 })
         meanAnswerTokens = Self.mean(records.map { Double($0.answerTokens) })
     }

@@ -1,6 +1,7 @@
 import ForjaCore
 import ForjaData
 import ForjaFormats
+import ForjaVerifiers
 
 /// Questions with what their answers are checked against.
 public struct EvaluationTask: Sendable {
@@ -55,5 +56,34 @@ public struct EvaluationTask: Sendable {
         items = rows.values.prefix(limit ?? rows.count).enumerated().map { number, row in
             Item(prompt: row.prompt, checks: row.checks, place: rows.place(of: number))
         }
+    }
+
+    /// Verifiers of every check by name, each past its self-test; needs no model.
+    ///
+    /// - Parameter verifier: Of rows that name none.
+    /// - Throws: `.invalidInput` naming the row whose verifier is absent or unknown, or whose ground truth its verifier
+    ///   cannot read; `.unavailable` when a verifier fails its self-test.
+    public func graders(verifier: String? = nil) throws(ForjaError) -> [String: Grader] {
+        var graders: [String: Grader] = [:]
+        for item in items {
+            do throws(ForjaError) {
+                for check in item.checks {
+                    guard let name = check.verifier ?? verifier else {
+                        throw ForjaError(
+                            .invalidInput, "the row names no verifier in \"dataset\"",
+                            fix: "add it, or give --verifier: one of "
+                                + Grader.names.joined(separator: ", "))
+                    }
+                    if graders[name] == nil { graders[name] = try Grader(named: name) }
+                    // Says whether the verifier can read the answers of the row.
+                    _ = try graders[name]!.score("", accepted: check.groundTruth.accepted)
+                }
+            } catch {
+                var error = error
+                error.message = "\(item.place): \(error.message)"
+                throw error
+            }
+        }
+        return graders
     }
 }

@@ -42,14 +42,20 @@ public enum OverlongRule: Sendable, Equatable {
     /// One that was cut and is wrong gets advantage 0: nothing is known about where it would have led. It stays in the
     /// statistics of its set and in the token count; one that was cut and is right trains. DeepCoder's rule.
     case ignoreWrong
+    /// Reward 0 whatever the verifier says: an answer has to end. Tülu 3's rule for answers without an end token.
+    case zero
     /// Reward falls linearly from 0 to −1 over the last `buffer` tokens before `limit` (Yu et al., 2025,
     /// arXiv:2503.14476).
     case penalty(limit: Int, buffer: Int)
 
     func reward(_ rollout: Rollout) -> Double {
-        guard case .penalty(let limit, let buffer) = self else { return rollout.score }
-        let over = Double(rollout.length - (limit - buffer)) / Double(max(buffer, 1))
-        return rollout.score - min(max(over, 0), 1)
+        switch self {
+        case .none, .ignoreWrong: return rollout.score
+        case .zero: return rollout.isTruncated ? 0 : rollout.score
+        case .penalty(let limit, let buffer):
+            let over = Double(rollout.length - (limit - buffer)) / Double(max(buffer, 1))
+            return rollout.score - min(max(over, 0), 1)
+        }
     }
 
     func ignores(_ rollout: Rollout) -> Bool {

@@ -13,13 +13,13 @@ public struct GroupRelativePreset: Sendable, Equatable {
             overlong: .ignoreWrong)
     }()
 
-    /// Tülu 3.1: ε 0.2 on both sides, KL in the loss with β 0.01.
+    /// Tülu 3.1: ε 0.2 on both sides, KL in the loss with β 0.01, nothing for answers without an end token.
     public static let tulu31: GroupRelativePreset = {
         var settings = GroupRelativeObjective.Settings()
         settings.klWeight = 0.01
         return GroupRelativePreset(
             objective: settings, advantages: .standard(deviation: .population, delta: 1e-8),
-            overlong: .none)
+            overlong: .zero)
     }()
 
     /// Dr. GRPO: centred advantages, and a constant for the sum.

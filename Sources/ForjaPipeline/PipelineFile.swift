@@ -235,23 +235,26 @@ public struct PipelineFile {
 
     /// Applies one `--set`.
     private mutating func set(_ assignment: String) throws(ForjaError) {
-        let parts = assignment.split(separator: "=", maxSplits: 1).map(String.init)
-        let head = parts[0].split(separator: ".", maxSplits: 1).map(String.init)
-        guard parts.count == 2, let first = head.first else {
+        guard let equals = assignment.firstIndex(of: "="), equals > assignment.startIndex else {
             throw ForjaError(
-                .invalidInput, "--set \(assignment) has no =",
+                .invalidInput,
+                "--set \"\(assignment)\" has no " + (assignment.first == "=" ? "key" : "="),
                 fix: "write --set STAGE.training.max_steps=100")
         }
+        let key = String(assignment[..<equals])
+        let value = String(assignment[assignment.index(after: equals)...])
+        let head = key.split(separator: ".", maxSplits: 1).map(String.init)
+        let first = head.first ?? key
         if let index = stages.firstIndex(where: { $0.name == first }), head.count == 2 {
-            stages[index].overrides.append("\(head[1])=\(parts[1])")
+            stages[index].overrides.append("\(head[1])=\(value)")
         } else if first == "model", head.count == 2 {
             model.append(assignment)
         } else if first == "evaluation", head.count == 2 {
-            try evaluation.set(head[1], parts[1], place: " (--set)") {
+            try evaluation.set(head[1], value, place: " (--set)") {
                 URL(fileURLWithPath: $0).standardizedFileURL.path
             }
-        } else if parts[0] == "seed" {
-            try setSeed(Node(parts[1], Tag(.int)))
+        } else if key == "seed" {
+            try setSeed(Node(value, Tag(.int)))
         } else {
             throw ForjaError(
                 .invalidInput, "--set \(assignment): there is no stage \"\(first)\"",

@@ -62,6 +62,7 @@ public struct GroupRelativeData: StageData {
             "train": try digest(recipe.trainFiles),
             "chat_template": "\(SHA256Digest(of: encoder.template.jinja))",
         ]
+        hashes["start"] = try recipe.startDigest()
         let all = try tasks(recipe.trainFiles)
         if let files = recipe.validationFiles {
             train = all

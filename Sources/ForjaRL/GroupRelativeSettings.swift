@@ -5,12 +5,12 @@ import ForjaTraining
 /// What a recipe of stage grpo asks for: its preset, with the keys it gives in place of the preset's.
 public struct GroupRelativeSettings: Sendable {
     /// G, answers of a rollout set.
-    let answersPerPrompt: Int
+    package let answersPerPrompt: Int
     /// Optimizer steps that share out a batch.
-    let updatesPerBatch: Int
+    package let updatesPerBatch: Int
     /// Rollout sets of a batch.
     let promptsPerBatch: Int
-    let temperature: Float
+    package let temperature: Float
     let lengths: AnswerLengths
     let objective: GroupRelativeObjective.Settings
     let advantages: AdvantageRule
@@ -98,10 +98,11 @@ public struct GroupRelativeSettings: Sendable {
     }
 
     /// - Parameter limit: Most tokens of the answers judged.
-    func overlong(limit: Int) -> OverlongRule {
+    package func overlong(limit: Int) -> OverlongRule {
         switch overlongName {
         case "none": .none
         case "ignore_wrong": .ignoreWrong
+        case "zero": .zero
         case "penalty": .penalty(limit: limit, buffer: min(overlongBuffer, limit))
         default: presetOverlong
         }

@@ -2,6 +2,7 @@ import ForjaCore
 import ForjaData
 import ForjaObjectives
 import ForjaParallel
+import ForjaRuntime
 import ForjaTraining
 import Foundation
 
@@ -23,6 +24,9 @@ final class GroupRelativeStage: TrainingStage {
     private var context: StageContext?
     /// On the trainer's device, with its weights.
     private var sampler: RolloutSampler?
+    /// Where the pipelined sampler works; `nil` when sampling is synchronous.
+    private var samplerDevice: Device?
+    /// Made for the first batch, when a checkpoint's kernels have been restored.
     private var pipeline: PipelinedSampler?
     private var reference: ReferencePolicy?
     private var log: RolloutLog?
@@ -59,9 +63,7 @@ final class GroupRelativeStage: TrainingStage {
         if settings.isPipelined {
             precondition(!data.samplerDevices.isEmpty, "a pipelined sampler needs a device")
             let devices = data.samplerDevices
-            pipeline = try PipelinedSampler(
-                policy: context.model, device: devices[devices.count == 1 ? 0 : rank.rank],
-                data: data, mostAnswers: answers)
+            samplerDevice = devices[devices.count == 1 ? 0 : rank.rank]
         }
         let samplesHere = settings.isPipelined ? 0 : answers
         if samplesHere > 0 || !heldOut.isEmpty {
@@ -160,10 +162,19 @@ final class GroupRelativeStage: TrainingStage {
         _ number: Int, _ context: StageContext
     ) throws(ForjaError) -> RolloutBatch {
         let weightsStep = step - 1
-        guard let pipeline else {
-            guard let sampler else { preconditionFailure("not prepared") }
-            return try gathered(
-                try sampler.sets(of: plan(number)), number: number, weightsStep: weightsStep)
+        guard let samplerDevice else {
+            // Of fewer prompts than ranks some have none.
+            let sets = ownPrompts.isEmpty ? [] : try sampler?.sets(of: plan(number)) ?? []
+            return try gathered(sets, number: number, weightsStep: weightsStep)
+        }
+        let pipeline: PipelinedSampler
+        if let made = self.pipeline {
+            pipeline = made
+        } else {
+            pipeline = try PipelinedSampler(
+                policy: context.model, device: samplerDevice, data: data,
+                mostAnswers: ownPrompts.count * settings.answersPerPrompt)
+            self.pipeline = pipeline
         }
         try takeBegun()
         if next?.number != number {
@@ -264,6 +275,8 @@ final class GroupRelativeStage: TrainingStage {
     private struct State: Codable {
         var current: RolloutBatch?
         var next: RolloutBatch?
+        /// Of the device that a pipelined sampler works on: other kernels round otherwise.
+        var samplerKernels: KernelChoices?
     }
 
     var state: String? {
@@ -271,8 +284,11 @@ final class GroupRelativeStage: TrainingStage {
             try context?.engine.finishCollectives()
             try takeBegun()
             let isWithin = step % settings.updatesPerBatch != 0
-            let state = State(current: isWithin ? current?.batch : nil, next: next)
-            return state.current == nil && state.next == nil ? nil : encoded(state)
+            let state = State(
+                current: isWithin ? current?.batch : nil, next: next,
+                samplerKernels: samplerDevice?.kernelChoices)
+            return state.current == nil && state.next == nil && state.samplerKernels == nil
+                ? nil : encoded(state)
         }
     }
 
@@ -284,5 +300,13 @@ final class GroupRelativeStage: TrainingStage {
         }
         if let batch = state.current { current = try GradedBatch(batch, settings: settings) }
         next = state.next
+        guard let samplerDevice, let kernels = state.samplerKernels else { return }
+        do throws(ForjaError) {
+            try samplerDevice.restore(kernels)
+        } catch {
+            guard error.code == .invalidInput else { throw error }
+            context?.observer.note(
+                "the kernels that the checkpoint's sampler had are not all here: \(error.message)")
+        }
     }
 }

@@ -21,6 +21,19 @@ func engineCheck(_ status: forja_status) throws(ForjaError) {
     }
 }
 
+/// Runs `body`; an error it throws begins with what was being done.
+func during<Result>(
+    _ name: String, _ body: () throws(ForjaError) -> Result
+) throws(ForjaError) -> Result {
+    do throws(ForjaError) {
+        return try body()
+    } catch {
+        var named = error
+        named.message = "\(name): \(error.message)"
+        throw named
+    }
+}
+
 extension DType {
     /// The engine's enumerator.
     var engine: forja_dtype {

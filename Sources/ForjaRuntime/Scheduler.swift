@@ -29,11 +29,11 @@ public final class Scheduler {
     private enum Action {
         /// A call of the engine, and the dispatch it belongs to.
         case call(StepGraph.Instruction, dispatch: Int)
-        /// Hands a collective to the communication lane: one that overlaps, of the exchanged variable with that index;
-        /// `nil`: one to wait for.
-        case exchange(CommunicationLane.Call, exchanged: Int?)
-        /// Waits until the collective begun last on that exchanged variable, in this run or an earlier one, is done.
-        case wait(exchanged: Int)
+        /// Hands a collective to the communication lane: one that overlaps what does not touch that variable; `nil`: one
+        /// to wait for.
+        case exchange(CommunicationLane.Call, on: Variable?)
+        /// Waits until the collective begun last on that variable, in this run or an earlier one, is done.
+        case wait(Variable)
     }
 
     public let queue: Queue
@@ -48,14 +48,11 @@ public final class Scheduler {
     private let memoryFix: String
     /// Runs the graphs' collectives; `nil` where no graph has any.
     private let communication: CommunicationLane?
-    /// Variables on which collectives overlap computation, each with an index: graphs share them, so a collective begun in
-    /// a run of one graph may end in a run of another.
-    private var exchanged: [ObjectIdentifier: Int] = [:]
-    /// The lane's number of the collective begun last on each of them; 0: none.
-    private var tickets: [Int] = []
-    /// Of the collective begun last, and of the newest one known to be done.
-    private var newestTicket = 0
-    private var doneTicket = 0
+    /// Variables on which collectives of the graphs overlap computation. A collective begun in a run of one graph may end
+    /// in a run of another.
+    private var exchanged: [Variable] = []
+    /// The graphs' other variables: collectives of another scheduler may be under way on them.
+    private var others: [Variable] = []
     private var profile: StepProfile?
 
     /// - Parameter memoryFix: What a user can do when memory does not suffice for these graphs: the remedy that an
@@ -86,14 +83,26 @@ public final class Scheduler {
         return GraphID(index: entries.count - 1)
     }
 
-    /// What the engine will hold for these graphs: arenas, workspace and the variables they name.
+    /// What the device will hold for these graphs: arenas, workspace, the variables they name, and what collectives are
+    /// copied through where that is the device's memory too.
     public var plannedByteCount: Int {
-        arenaByteCounts.reduce(0, +) + workspaceByteCount
+        arenaByteCounts.reduce(0, +) + workspaceByteCount + countedStagingByteCount
             + variables.reduce(0) { $0 + $1.byteCount }
     }
 
     public var arenaByteCount: Int { arenaByteCounts.reduce(0, +) }
     public var workspaceByteCount: Int { entries.map(\.workspaceByteCount).max() ?? 0 }
+
+    /// Of the largest collective, where the device needs staging memory for it.
+    private var stagingByteCount: Int {
+        let largest =
+            entries.flatMap(\.graph.dispatches).compactMap(\.collective?.byteCount).max() ?? 0
+        return CommunicationLane.stagingByteCount(largest, on: device)
+    }
+    /// As far as it is the device's memory.
+    private var countedStagingByteCount: Int {
+        device.description.sharesHostMemory ? stagingByteCount : 0
+    }
 
     /// Floating-point operations and dispatches of one run of a graph.
     public func flops(of id: GraphID) -> Double {
@@ -151,7 +160,7 @@ public final class Scheduler {
     public func checkFits() throws(ForjaError) {
         let limit = device.memoryShare
         let missing =
-            arenaByteCounts.reduce(0, +) + workspaceByteCount
+            arenaByteCounts.reduce(0, +) + workspaceByteCount + countedStagingByteCount
             + variables.filter { $0.buffer == nil }.reduce(0) { $0 + $1.byteCount }
         guard missing + device.allocatedBytes <= limit else {
             throw ForjaError(
@@ -175,6 +184,7 @@ public final class Scheduler {
                 arenas.append(try Buffer(device: device, byteCount: byteCount))
             }
             try queue.reserveWorkspace(byteCount: workspaceByteCount)
+            try communication?.reserve(byteCount: stagingByteCount)
         }
         findExchangedVariables()
         for index in entries.indices {
@@ -206,17 +216,14 @@ public final class Scheduler {
     }
 
     private func findExchangedVariables() {
+        var found: Set<ObjectIdentifier> = []
         for graph in entries.map(\.graph) {
             for dispatch in graph.dispatches where dispatch.collective?.overlaps == true {
-                for storage in dispatch.writes {
-                    guard case .variable(let variable) = graph.storages[storage].kind,
-                        exchanged[ObjectIdentifier(variable.root)] == nil
-                    else { continue }
-                    exchanged[ObjectIdentifier(variable.root)] = exchanged.count
-                }
+                found.formUnion(dispatch.writes.compactMap(graph.root).map(ObjectIdentifier.init))
             }
         }
-        tickets = Array(repeating: 0, count: exchanged.count)
+        exchanged = variables.filter { found.contains(ObjectIdentifier($0)) }
+        others = variables.filter { !found.contains(ObjectIdentifier($0)) }
     }
 
     /// A run of a graph's dispatches in order. A collective that overlaps is waited for by the first dispatch that touches what it
@@ -225,38 +232,33 @@ public final class Scheduler {
         of graph: StepGraph, _ range: Range<Int>, _ binding: Binding
     ) -> [Action] {
         var actions: [Action] = []
-        let places = graph.storages.map { storage -> Int? in
-            guard case .variable(let variable) = storage.kind else { return nil }
-            return exchanged[ObjectIdentifier(variable.root)]
-        }
-        /// Exchanged variables on which a collective may be under way, at first one of an earlier run.
-        var underWay = Set(exchanged.values)
+        /// Variables on which a collective may be under way, at first one of an earlier run.
+        var underWay = Set(exchanged.map(ObjectIdentifier.init))
         for index in range {
             let dispatch = graph.dispatches[index]
             if let collective = dispatch.collective {
+                precondition(
+                    communication != nil, "\(dispatch.name): the scheduler has no lane")
                 let call = CommunicationLane.Call(
                     name: dispatch.name, dispatch: collective, span: collective.span(binding))
-                guard let communication else {
-                    preconditionFailure("\(dispatch.name): the scheduler has no communication lane")
-                }
-                communication.reserve(byteCount: call.byteCount)
                 // The lane works in order, so a collective waits for those before it of itself.
-                let place = collective.overlaps ? places[dispatch.writes[0]] : nil
-                actions.append(.exchange(call, exchanged: place))
-                if let place { underWay.insert(place) }
+                let variable = collective.overlaps ? graph.root(of: dispatch.writes[0]) : nil
+                actions.append(.exchange(call, on: variable))
+                if let variable { underWay.insert(ObjectIdentifier(variable)) }
                 continue
             }
             for storage in dispatch.reads + dispatch.writes {
-                guard let place = places[storage], underWay.remove(place) != nil else { continue }
-                actions.append(.wait(exchanged: place))
+                guard let variable = graph.root(of: storage),
+                    underWay.remove(ObjectIdentifier(variable)) != nil
+                else { continue }
+                actions.append(.wait(variable))
             }
             actions.append(.call(dispatch.prepare(binding), dispatch: index))
         }
         return actions
     }
 
-    /// Queues one run of a graph. Reading a variable afterwards waits for what is queued, but not for collectives that
-    /// overlap: `finishCollectives` does.
+    /// Queues one run of a graph. Reading a variable afterwards waits for what is queued and for collectives on it.
     ///
     /// - Parameters:
     ///   - isFirstMicrostep: Gradients and sums that collect over a step are overwritten, not added to.
@@ -269,6 +271,7 @@ public final class Scheduler {
         let entry = entries[id.index]
         let list = entry.parts[part]
         do throws(ForjaError) {
+            for variable in others where variable.isPending { try wait(for: variable) }
             try run(
                 isFirstMicrostep ? list.first : list.following, of: entry.graph,
                 isLastMicrostep: isLastMicrostep)
@@ -278,10 +281,11 @@ public final class Scheduler {
         }
     }
 
-    /// Waits until no collective is under way: before anyone but a run reads or writes what they work on.
+    /// Waits until no collective is under way: before anyone but a run uses their groups, or another thread reads what they
+    /// work on.
     package func finishCollectives() throws(ForjaError) {
         do throws(ForjaError) {
-            try wait(for: newestTicket)
+            for variable in exchanged where variable.isPending { try wait(for: variable) }
         } catch {
             communication?.abandon(error)
             throw error
@@ -306,45 +310,33 @@ public final class Scheduler {
                         since: start)
                 }
                 guard status != FORJA_OK else { continue }
-                try named(graph.dispatches[dispatch].name) { () throws(ForjaError) in
+                try during(graph.dispatches[dispatch].name) { () throws(ForjaError) in
                     try engineCheck(status)
                 }
-            case .exchange(let call, let place):
+            case .exchange(let call, let variable):
                 guard isLastMicrostep || !call.dispatch.onlyInLastMicrostep else { continue }
-                try named(call.name) { () throws(ForjaError) in
-                    newestTicket = try communication!.submit(call, after: queue)
-                }
-                if let place {
-                    tickets[place] = newestTicket
+                let lane = communication!
+                let number = try lane.submit(call, after: queue)
+                if let variable {
+                    variable.begin(PendingCollective(lane: lane, number: number))
                 } else {
-                    try wait(for: newestTicket)
+                    try waiting { () throws(ForjaError) in try lane.wait(for: number) }
                 }
-            case .wait(let place):
-                try wait(for: tickets[place])
+            case .wait(let variable):
+                guard variable.isPending else { continue }
+                try wait(for: variable)
             }
         }
     }
 
-    private func wait(for ticket: Int) throws(ForjaError) {
-        guard ticket > doneTicket else { return }
-        let start = trace == nil ? 0 : Trace.now
-        try communication!.wait(for: ticket)
-        // The lane works in order, so those before it are done too.
-        doneTicket = ticket
-        trace?.add("wait for ranks", "wait", lane: .compute, since: start)
+    private func wait(for variable: Variable) throws(ForjaError) {
+        try waiting { () throws(ForjaError) in try variable.settle() }
     }
 
-    /// Says in an error which dispatch it came from.
-    private func named(
-        _ name: String, _ body: () throws(ForjaError) -> Void
-    ) throws(ForjaError) {
-        do throws(ForjaError) {
-            try body()
-        } catch {
-            var named = error
-            named.message = "\(name): \(error.message)"
-            throw named
-        }
+    private func waiting(_ body: () throws(ForjaError) -> Void) throws(ForjaError) {
+        let start = trace == nil ? 0 : Trace.now
+        try body()
+        trace?.add("wait for ranks", "wait", lane: .compute, since: start)
     }
 
     /// Runs keep their times in the profile from here on; a profile started before ends.

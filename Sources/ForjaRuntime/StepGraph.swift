@@ -110,6 +110,12 @@ public final class StepGraph {
         return Tensor(shape: shape, dtype: dtype, storage: storages.count - 1, offset: 0)
     }
 
+    /// The variable whose memory a storage lies in; `nil` for the arena's.
+    func root(of storage: Int) -> Variable? {
+        guard case .variable(let variable) = storages[storage].kind else { return nil }
+        return variable.root
+    }
+
     // MARK: Recording
 
     /// Appends one engine call.
@@ -192,13 +198,8 @@ public final class StepGraph {
     /// Names the variable that collects a parameter's gradient over several microsteps. Without one the
     /// gradient is transient and lives from its first contribution to its last use in this graph.
     package func collectGradient(of parameter: Tensor, in variable: Variable) {
-        collectGradient(of: parameter, in: tensor(variable))
-    }
-
-    /// As above, in a part of a variable.
-    package func collectGradient(of parameter: Tensor, in target: Tensor) {
-        precondition(parameter.elementCount == target.elementCount)
-        parameterGradients[parameter.storage] = target.reshaped(parameter.shape)
+        precondition(parameter.shape == variable.shape)
+        parameterGradients[parameter.storage] = tensor(variable)
     }
 
     /// The gradient of `tensor` as far as it has been recorded; `nil` when nothing flows into it.
@@ -239,25 +240,58 @@ public final class StepGraph {
     }
 
     /// Runs the backward rules from last to first. Call once, after the loss has been recorded.
-    public func backward() throws(ForjaError) {
+    ///
+    /// - Parameter early: A parameter below the first block, an embedding, whose gradient others wait for: what it does not
+    ///   need of that block's backward pass runs behind it.
+    public func backward(finishingFirst early: Tensor? = nil) throws(ForjaError) {
         let pending = rules
         let forwardCount = dispatches.count
         rules = []
-        var recomputedBlock: Int?
+        var enteredBlock: Int?
+        var firstBlockStart = forwardCount
         for rule in pending.reversed() {
-            if recompute == .block, let block = rule.block, block != recomputedBlock {
-                recomputeForward(of: blocks[block])
-                recomputedBlock = block
+            if let block = rule.block, block != enteredBlock {
+                firstBlockStart = dispatches.count
+                if recompute == .block { recomputeForward(of: blocks[block]) }
+                enteredBlock = block
             }
             try rule.apply()
             if rule.block == nil { substitution = [:] }
         }
         substitution = [:]
+        if let early, let gradient = gradient(of: early) {
+            bringForward(lastWriteOf: gradient, to: firstBlockStart)
+        }
         switch recompute {
         case .nothing: break
         case .none: recomputeCheapResults(after: forwardCount)
         case .block: dropUnreadRecomputation()
         }
+    }
+
+    /// Moves what the last write of `tensor` does not need behind it, out of the dispatches from `start` on. Nothing passes
+    /// a dispatch that reads what it writes or writes what it touches, so every dispatch computes what it did before.
+    private func bringForward(lastWriteOf tensor: Tensor, to start: Int) {
+        guard let last = dispatches.lastIndex(where: { $0.writes.contains(tensor.storage) }),
+            start < last
+        else { return }
+        var read: Set<Int> = []
+        var written: Set<Int> = []
+        var kept: [Dispatch] = []
+        var moved: [Dispatch] = []
+        for dispatch in dispatches[start...last].reversed() {
+            let canPass =
+                !kept.isEmpty && read.isDisjoint(with: dispatch.writes)
+                && written.isDisjoint(with: dispatch.reads + dispatch.writes)
+            guard !canPass else {
+                moved.append(dispatch)
+                continue
+            }
+            read.formUnion(dispatch.reads)
+            written.formUnion(dispatch.writes)
+            kept.append(dispatch)
+        }
+        dispatches.replaceSubrange(start...last, with: kept.reversed() + moved.reversed())
     }
 
     /// Makes results of cheap dispatches again right before the backward pass first reads them.

@@ -10,6 +10,9 @@ public final class Variable: @unchecked Sendable {
     private var ownBuffer: Buffer?
     /// What this variable is a part of, and its first byte there.
     private var whole: (variable: Variable, byteOffset: Int)?
+    /// Of a variable with memory of its own: the collective that may still work on it, begun by the one thread that uses
+    /// the variable.
+    private var pending: PendingCollective?
 
     public init(name: String, shape: Shape, dtype: DType) {
         self.name = name
@@ -41,6 +44,22 @@ public final class Variable: @unchecked Sendable {
         if ownBuffer == nil { ownBuffer = try Buffer(device: device, byteCount: byteCount) }
     }
 
+    /// Has a collective work on the memory beside what comes next.
+    func begin(_ collective: PendingCollective) { root.pending = collective }
+
+    /// Waits until no collective works on the memory. Everything here that reads or writes it does, and so does every
+    /// `Scheduler`.
+    ///
+    /// - Throws: What ended the collective; the contents are then not whole, and later calls throw it too.
+    func settle() throws(ForjaError) {
+        let root = root
+        guard let collective = root.pending else { return }
+        try collective.lane.wait(for: collective.number)
+        root.pending = nil
+    }
+
+    var isPending: Bool { root.pending != nil }
+
     /// Writes elements from `offset` on. The element type's size must be the variable's.
     public func write<Element>(
         _ elements: [Element], at offset: Int = 0, on queue: Queue
@@ -49,7 +68,7 @@ public final class Variable: @unchecked Sendable {
         precondition(offset + elements.count <= shape.elementCount, "\(name): write past the end")
         try elements.withUnsafeBufferPointer { source throws(ForjaError) in
             try queue.write(
-                UnsafeRawBufferPointer(source), to: allocated(),
+                UnsafeRawBufferPointer(source), to: settled(),
                 at: byteOffset + offset * dtype.byteCount)
         }
     }
@@ -59,7 +78,7 @@ public final class Variable: @unchecked Sendable {
         _ bytes: UnsafeRawBufferPointer, at offset: Int = 0, on queue: Queue
     ) throws(ForjaError) {
         precondition(offset * dtype.byteCount + bytes.count <= byteCount, "\(name): past the end")
-        try queue.write(bytes, to: allocated(), at: byteOffset + offset * dtype.byteCount)
+        try queue.write(bytes, to: settled(), at: byteOffset + offset * dtype.byteCount)
     }
 
     /// Reads `count` elements (all by default) from `offset` on, after everything queued before.
@@ -70,7 +89,7 @@ public final class Variable: @unchecked Sendable {
         var elements = [Element](repeating: 0, count: count ?? shape.elementCount - offset)
         try elements.withUnsafeMutableBufferPointer { destination throws(ForjaError) in
             try queue.read(
-                allocated(), at: byteOffset + offset * dtype.byteCount,
+                settled(), at: byteOffset + offset * dtype.byteCount,
                 into: UnsafeMutableRawBufferPointer(destination))
         }
         return elements
@@ -81,16 +100,27 @@ public final class Variable: @unchecked Sendable {
         into bytes: UnsafeMutableRawBufferPointer, at offset: Int = 0, on queue: Queue
     ) throws(ForjaError) {
         try queue.read(
-            allocated(), at: byteOffset + offset * dtype.byteCount, into: bytes)
+            settled(), at: byteOffset + offset * dtype.byteCount, into: bytes)
     }
 
     /// Sets every byte to zero.
     public func clear(on queue: Queue) throws(ForjaError) {
-        try queue.fill(allocated(), at: byteOffset, byteCount: byteCount, with: 0)
+        try queue.fill(settled(), at: byteOffset, byteCount: byteCount, with: 0)
+    }
+
+    private func settled() throws(ForjaError) -> Buffer {
+        try settle()
+        return allocated()
     }
 
     func allocated() -> Buffer {
         guard let buffer else { preconditionFailure("\(name) is used before it is allocated") }
         return buffer
     }
+}
+
+/// A collective handed to a lane: who wants what it works on waits for it.
+struct PendingCollective {
+    let lane: CommunicationLane
+    let number: Int
 }

@@ -38,14 +38,37 @@ public final class MetricsLog {
         directory: String, name: String = fileName, continuingAfter step: Int
     ) throws(ForjaError) {
         path = (directory as NSString).appendingPathComponent(name)
-        let kept = try Self.lines(at: path).filter { $0.step <= step }
-        try AtomicFile.write(kept.map { $0.text + "\n" }.joined(), to: path)
-        descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
-        guard descriptor >= 0 else {
+        let kept = try Self.byteCount(ofLinesAt: path, upTo: step)
+        descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o644)
+        guard descriptor >= 0, ftruncate(descriptor, off_t(kept)) == 0 else {
             throw ForjaError(
                 .inputOutput, "\(path) cannot be opened: \(String(cString: strerror(errno)))",
                 fix: "make the run directory writable")
         }
+    }
+
+    /// Bytes up to the end of the last whole line of at most `step`. Steps ascend, so only what goes is looked at, from the
+    /// end, however long the log is.
+    private static func byteCount(
+        ofLinesAt path: String, upTo step: Int
+    ) throws(ForjaError) -> Int {
+        guard FileManager.default.fileExists(atPath: path) else { return 0 }
+        return try MappedFile(path: path).withUnsafeBytes { bytes in
+            let newline = UInt8(ascii: "\n")
+            var end = bytes.lastIndex(of: newline).map { $0 + 1 } ?? 0
+            while end > 0 {
+                let start = bytes[..<(end - 1)].lastIndex(of: newline).map { $0 + 1 } ?? 0
+                let line = Data(bytes[start..<end])
+                if let last = Self.step(of: line), last <= step { break }
+                end = start
+            }
+            return end
+        }
+    }
+
+    /// Of one line; `nil` when it cannot be read.
+    private static func step(of line: Data) -> Int? {
+        (try? JSONSerialization.jsonObject(with: line) as? [String: Any])?["step"] as? Int
     }
 
     deinit { close(descriptor) }
@@ -86,16 +109,11 @@ public final class MetricsLog {
     }
 
     /// Whole lines of a log with their steps; a torn last line is left out.
-    static func lines(at path: String) throws(ForjaError) -> [(step: Int, text: String)] {
+    private static func lines(at path: String) throws(ForjaError) -> [(step: Int, text: String)] {
         guard let data = FileManager.default.contents(atPath: path) else { return [] }
         let text = String(decoding: data, as: UTF8.self)
         return text.split(separator: "\n").compactMap { line in
-            guard
-                let object = try? JSONSerialization.jsonObject(with: Data(line.utf8))
-                    as? [String: Any],
-                let step = object["step"] as? Int
-            else { return nil }
-            return (step, String(line))
+            step(of: Data(line.utf8)).map { ($0, String(line)) }
         }
     }
 }

@@ -26,6 +26,8 @@ final class ParameterBuckets {
     /// By bucket; gradients and masters are float32, weights of the computation's type.
     private let gradients: [Variable]
     private let weights: [Variable]
+    /// By parameter, in the buckets.
+    private let parameterGradients: [Variable]
     /// Empty where the weights are the masters.
     private let masters: [Variable]
     /// Sums of squares of every rank's gradients, `[tensor ranks · data ranks · most of a rank]`; without ZeRO-1 the data
@@ -60,6 +62,12 @@ final class ParameterBuckets {
         gradients = buckets("gradient", .float32)
         weights = buckets("weight", model.computeType)
         masters = model.computeType == .float32 ? [] : buckets("master", .float32)
+        parameterGradients = parameters.map {
+            Variable(name: "\($0.name).gradient", shape: $0.shape, dtype: .float32)
+        }
+        for (gradient, slot) in zip(parameterGradients, layout.slots) {
+            gradient.lay(into: gradients[slot.bucket], at: slot.offset)
+        }
         for (parameter, slot) in zip(parameters, layout.slots) {
             parameter.compute.lay(into: weights[slot.bucket], at: slot.offset)
             if !masters.isEmpty {
@@ -93,9 +101,8 @@ final class ParameterBuckets {
 
     /// Makes `graph` collect the parameters' gradients in the buckets. Before its backward pass is recorded.
     func collectGradients(in graph: StepGraph) {
-        for (parameter, slot) in zip(parameters, layout.slots) {
-            graph.collectGradient(
-                of: graph.tensor(parameter.compute), in: gradient(slot, graph))
+        for (parameter, gradient) in zip(parameters, parameterGradients) {
+            graph.collectGradient(of: graph.tensor(parameter.compute), in: gradient)
         }
     }
 
@@ -119,10 +126,10 @@ final class ParameterBuckets {
         /// States with their gradients, by bucket.
         var own = gradients.map { _ in [(state: AdamWState, gradient: Tensor)]() }
         for state in states {
-            let slot = slot(of: state.parameter)
-            let part = gradient(slot, graph)
+            let index = parameters.firstIndex { $0 === state.parameter }!
+            let part = graph.tensor(parameterGradients[index])
                 .elements(from: state.elements.lowerBound, count: state.elements.count)
-            own[slot.bucket].append((state, part))
+            own[layout.slots[index].bucket].append((state, part))
         }
         let all = graph.tensor(partials)
         let tensor = sharding.group
@@ -162,14 +169,5 @@ final class ParameterBuckets {
             graph.recordCollective(.allGather, on: graph.tensor(master), over: group)
         }
         return graph
-    }
-
-    private func slot(of parameter: Parameter) -> GradientBuckets.Slot {
-        layout.slots[parameters.firstIndex { $0 === parameter }!]
-    }
-
-    private func gradient(_ slot: GradientBuckets.Slot, _ graph: StepGraph) -> Tensor {
-        graph.tensor(gradients[slot.bucket])
-            .elements(from: slot.offset, count: slot.elementCount)
     }
 }

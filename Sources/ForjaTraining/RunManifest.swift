@@ -56,7 +56,8 @@ enum RunManifest {
         }
         for (part, key) in [
             ("train", "data.train"), ("validation", "data.validation"),
-            ("tokenizer", recipe.tokenizerKey),
+            ("tokenizer", recipe.tokenizerKey), ("start", "model.from"),
+            ("chat_template", "data.chat_template"),
         ] {
             let (seen, expected) = (data.hashes[part], stored.data[part])
             guard seen == expected else {

@@ -115,7 +115,9 @@ public final class TrainingEngine {
                         .elements(from: StepScalar.lossSum.rawValue, count: 1),
                     accumulation: .addAfterFirstMicrostep)
             }
-            try graph.backward()
+            // The next step reads the embedding first, so its gradient should not be what all ranks have last.
+            try graph.backward(
+                finishingFirst: isParallel ? graph.tensor(model.embedding.compute) : nil)
         }
         /// Each rank of the tensor group has norms' gradients of its own rows.
         func sumReplicatedGradients(in graph: StepGraph, isOneGraph: Bool) {
@@ -262,8 +264,8 @@ public final class TrainingEngine {
         isReady = true
     }
 
-    /// Waits for the weights that other ranks updated and that still come in when `step` returns. Graphs of this engine wait
-    /// by themselves; whoever else reads weights or calls `rank.data` calls this first.
+    /// Waits for the weights that other ranks updated and that still come in when `step` returns. This thread's graphs and
+    /// reads of weights wait by themselves; other threads' come after this, and so do calls of `rank.data`.
     public func finishCollectives() throws(ForjaError) { try scheduler.finishCollectives() }
 
     /// Gives every rank all weights and all float32 masters, of which each updates only its share. Every rank calls it.

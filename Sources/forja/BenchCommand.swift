@@ -146,6 +146,8 @@ struct BenchStepCommand: ParsableCommand {
             let name: String
             let count: Int
             let seconds: Double
+            /// Of the profiled steps; with `overheadFraction` all shares add up to 1.
+            let share: Double
         }
 
         enum CodingKeys: String, CodingKey {
@@ -231,7 +233,8 @@ struct BenchStepCommand: ParsableCommand {
                 ? profiledRows.map {
                     Report.Operation(
                         name: $0.name, count: $0.dispatchCount / profiledSteps,
-                        seconds: $0.seconds / Double(profiledSteps))
+                        seconds: $0.seconds / Double(profiledSteps),
+                        share: $0.seconds / profiledSeconds)
                 } : nil)
         if json {
             try Console.json(report)
@@ -256,7 +259,7 @@ struct BenchStepCommand: ParsableCommand {
             Console.result(
                 String(
                     format: "%9.3f ms  %5.1f %%  %4d  ", operation.seconds * 1e3,
-                    operation.seconds / median * 100, operation.count) + operation.name)
+                    operation.share * 100, operation.count) + operation.name)
         }
     }
 }

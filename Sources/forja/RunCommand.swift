@@ -6,6 +6,7 @@ import ForjaFormats
 import ForjaModels
 import ForjaParallel
 import ForjaPipeline
+import ForjaRL
 import ForjaTraining
 import Foundation
 
@@ -59,6 +60,7 @@ struct RunCommand: ParsableCommand {
                     + "stage by mpirun forja train")
         }
         let file = try PipelineFile(contentsOf: pipeline, overrides: set)
+        for stage in file.stages { try Self.check(stage, of: file) }
         // What is measured on is read before anything is trained.
         let measurement = try StageMeasurement(file.evaluation, compute: compute)
         let path = runDir ?? RunDirectory.defaultPath(name: file.name)
@@ -72,5 +74,23 @@ struct RunCommand: ParsableCommand {
                 }, evaluate: measurement.metrics(ofModelAt:))
         if json { try Console.json(report) } else { Console.result(report.table) }
         Console.note("pipeline in \(path)")
+    }
+
+    /// Finds what would stop a stage before the stages ahead of it are trained: keys that do not go together, files that are
+    /// not there.
+    private static func check(
+        _ stage: PipelineFile.Stage, of file: PipelineFile
+    ) throws(ForjaError) {
+        let recipe = try file.recipe(of: stage, startingFrom: stage.start.map { "/" + $0 })
+        do throws(ForjaError) {
+            if recipe.stage == .grpo { _ = try GroupRelativeSettings(recipe) }
+            for path in recipe.trainFiles + (recipe.validationFiles ?? []) {
+                _ = try MappedFile(path: path)
+            }
+        } catch {
+            var error = error
+            error.message = "stage \(stage.name): \(error.message)"
+            throw error
+        }
     }
 }

@@ -28,7 +28,10 @@ struct StageMeasurement {
             try JSONLines.read(path, as: PreferenceRow.self)
         }
         questions = try settings.questions.map { path throws(ForjaError) in
-            try EvaluationTask(named: path, limit: settings.limit > 0 ? settings.limit : nil)
+            let task = try EvaluationTask(
+                named: path, limit: settings.limit > 0 ? settings.limit : nil)
+            _ = try task.graders()
+            return task
         }
         var stream = SHA256Stream()
         stream.update(
@@ -47,9 +50,19 @@ struct StageMeasurement {
     func metrics(ofModelAt path: String) throws(ForjaError) -> [String: Double] {
         let directory = try ModelDirectory(path)
         let queue = try compute.open()
-        let length = min(settings.lengthTokens, directory.configuration.contextLength)
+        let contextLength = directory.configuration.contextLength
+        let length = min(settings.lengthTokens, contextLength)
+        var greedy = Evaluation.Settings(sampling: try SamplingSettings(temperature: 0))
+        greedy.maxTokens = settings.maxTokens
+        let evaluation = try questions.map { task throws(ForjaError) in
+            try Evaluation(
+                task, encoder: PromptEncoder(directory, template: settings.chatTemplate),
+                contextLength: contextLength, settings: greedy)
+        }
+        let capacity = min(evaluation?.capacity ?? 1, contextLength)
         let model = LlamaModel(
-            directory.configuration, computeType: .float32, positions: length, isTrained: false)
+            directory.configuration, computeType: .float32, positions: max(length, capacity),
+            isTrained: false)
         try model.load(from: directory.safetensors(), on: queue)
         let tokenizer = try directory.tokenizer()
         let encoder = try ChatEncoder(
@@ -58,32 +71,44 @@ struct StageMeasurement {
         let likelihood = HeldOutLikelihood(model: model, queue: queue)
         var metrics: [String: Double] = [:]
         if let chats {
-            let examples = try ExampleSet(
-                chats.first(settings.limit), encoder: encoder, length: length, badRows: .refuse
-            ).examples
-            metrics["held_out_loss"] = try likelihood.loss(of: examples)
+            metrics["held_out_loss"] = try likelihood.loss(
+                of: Self.examples { () throws(ForjaError) in
+                    try ExampleSet(
+                        chats.first(settings.limit), encoder: encoder, length: length,
+                        badRows: .refuse)
+                })
         }
         if let pairs {
-            let examples = try ExampleSet(
-                pairs.first(settings.limit), encoder: encoder, length: length, badRows: .refuse
-            ).examples
-            metrics["preference_accuracy"] = try likelihood.preferenceAccuracy(of: examples)
+            metrics["preference_accuracy"] = try likelihood.preferenceAccuracy(
+                of: Self.examples { () throws(ForjaError) in
+                    try ExampleSet(
+                        pairs.first(settings.limit), encoder: encoder, length: length,
+                        badRows: .refuse)
+                })
         }
-        if let questions {
-            var greedy = Evaluation.Settings(sampling: try SamplingSettings(temperature: 0))
-            greedy.maxTokens = settings.maxTokens
-            let evaluation = try Evaluation(
-                questions,
-                encoder: PromptEncoder(directory, template: settings.chatTemplate),
-                contextLength: length, settings: greedy)
+        if let evaluation {
             let engine = try BatchEngine(
                 model: model, width: min(Self.answersAtOnce, evaluation.answerCount),
-                capacity: min(evaluation.capacity, length), queue: queue)
+                capacity: capacity, queue: queue)
             let score = EvaluationScore(try evaluation.run(on: engine))
-            metrics["pass_at_1"] = score.score
+            metrics["pass_at_1"] = score.rightShare
             metrics["answer_tokens"] = score.meanAnswerTokens
         }
         return metrics
+    }
+
+    /// Examples of an evaluation's rows, with the remedy that a pipeline has for bad ones.
+    private static func examples(
+        _ read: () throws(ForjaError) -> ExampleSet
+    ) throws(ForjaError) -> [Example] {
+        do throws(ForjaError) {
+            return try read().examples
+        } catch {
+            throw ForjaError(
+                error.code, error.message,
+                fix: "raise evaluation.length_tokens, or correct or remove the row",
+                cause: error.cause)
+        }
     }
 
     private static let answersAtOnce = 32

@@ -179,7 +179,7 @@ static void fuzz_objects(bench *b) {
         alarm(20);
         calls++;
         forja_status status = FORJA_OK;
-        switch (draw(7)) {
+        switch (draw(8)) {
         // Ranges of a foreign buffer may be valid and longer than `bytes`.
         case 0:
             if (from != b->other_buffer)
@@ -203,6 +203,13 @@ static void fuzz_objects(bench *b) {
             status = forja_queue_reserve_workspace(
                 b->queue, draw(2) ? draw(1 << 20) : UINT64_MAX - draw(1 << 20));
             break;
+        case 6: {
+            forja_staging *made = NULL;
+            const uint64_t wanted = draw(2) ? draw(1 << 20) : UINT64_MAX - draw(1 << 20);
+            status = forja_staging_create(&made, b->device, wanted);
+            forja_staging_free(made);
+            break;
+        }
         default: {
             forja_device_info info;
             status = forja_opencl_device_query(&info, (size_t)draw_number(1 << 16) | 1 << 16);

@@ -99,6 +99,36 @@ static void run_profile(bench *b) {
 }
 
 /// Devices, buffers and queues with arguments that nobody should pass.
+/// Staging as a rank uses it: bytes that come back from a device as they went there.
+static void run_staging(bench *b) {
+    forja_staging *staging = NULL;
+    expect(b, forja_staging_create(NULL, b->device, 1) != FORJA_OK, "staging into NULL");
+    expect(b, forja_staging_create(&staging, NULL, 1) != FORJA_OK, "staging without a device");
+    expect(b, forja_staging_create(&staging, b->device, 0) != FORJA_OK, "staging of 0 bytes");
+    expect(b, forja_staging_create(&staging, b->device, UINT64_MAX - 7) != FORJA_OK,
+           "staging of 2^64 bytes");
+    expect(b, !staging && forja_staging_get_size(staging) == 0, "staging that was refused");
+    forja_buffer *buffer = NULL;
+    if (forja_staging_create(&staging, b->device, 4097) != FORJA_OK ||
+        forja_buffer_create(&buffer, b->device, 4097) != FORJA_OK) {
+        expect(b, false, "staging of 4097 bytes");
+        return;
+    }
+    unsigned char *bytes = forja_staging_get_pointer(staging);
+    for (size_t i = 0; i < 4097; i++)
+        bytes[i] = (unsigned char)(i % 251);
+    expect(b, forja_buffer_write(b->queue, buffer, 0, bytes, 4097) == FORJA_OK, "write");
+    memset(bytes, 0, 4097);
+    expect(b, forja_buffer_read(b->queue, bytes + 1, buffer, 1, 4096) == FORJA_OK, "read");
+    bool holds = bytes[0] == 0;
+    for (size_t i = 1; i < 4097; i++)
+        holds = holds && bytes[i] == i % 251;
+    expect(b, holds, "bytes through staging");
+    forja_buffer_free(buffer);
+    forja_staging_free(staging);
+    forja_staging_free(NULL);
+}
+
 static void run_object_faults(bench *b) {
     forja_device_info info;
     unsigned char bytes[16] = {0};
@@ -132,6 +162,7 @@ static void run_object_faults(bench *b) {
     expect(b, forja_queue_finish(NULL) != FORJA_OK, "finish of NULL");
     run_variant_faults(b);
     run_profile(b);
+    run_staging(b);
     forja_buffer_free(buffer);
     forja_buffer_free(NULL);
     forja_queue_free(NULL);

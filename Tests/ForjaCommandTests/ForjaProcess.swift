@@ -104,6 +104,8 @@ final class ForjaProcess {
 
     /// Standard output so far.
     var output: String { text(outputPath) }
+    /// Standard error so far.
+    var errors: String { text(errorPath) }
 
     func wait() throws -> Outcome {
         while process.isRunning {

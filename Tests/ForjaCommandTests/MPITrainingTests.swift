@@ -97,6 +97,39 @@ struct MPITrainingTests {
         #expect(!workspace.has("run"))
     }
 
+    @Test(
+        "ranks with different recipes or data are refused before the first step",
+        arguments: MPILauncher.installed)
+    func disagreement(launcher: MPILauncher) throws {
+        let workspace = try Workspace()
+        // The second rank works in a directory with a text of its own.
+        let text = try String(decoding: workspace.data("recipe.yaml"), as: UTF8.self)
+            .replacing(/train: \/.*/, with: "train: text.txt")
+        try FileManager.default.createDirectory(
+            atPath: workspace.file("other"), withIntermediateDirectories: true)
+        for (directory, words) in [(".", "fox and hen run\n"), ("other", "hen and fox run\n")] {
+            try workspace.write("\(directory)/recipe.yaml", text)
+            try workspace.write(
+                "\(directory)/text.txt", String(repeating: words, count: 200))
+        }
+        for (directory, settings, differing) in [
+            (".", ["schedule.learning_rate=0.02"], "recipe"), ("other", [], "data"),
+        ] {
+            let first = Workspace.training("run", [], ["--data-parallel", "2"])
+            let second = Workspace.training(
+                workspace.file("run"), settings, ["--data-parallel", "2"])
+            let outcome = try ForjaProcess(
+                first + [":", "-n", "1", "sh", "-c", "cd $0 && exec \"$@\"", directory]
+                    + [ForjaProcess.binary] + second,
+                in: workspace, environment: MPILauncher.environment,
+                launcher: launcher.command(1)
+            ).wait()
+            #expect(outcome.status != 0, "\(outcome)")
+            #expect(outcome.errors.contains("the ranks' \(differing) differ"), "\(outcome)")
+            #expect(workspace.stepMetrics("run").isEmpty)
+        }
+    }
+
     @Test("a rank that hangs is named with its host, and all end", arguments: MPILauncher.installed)
     func hangingRank(launcher: MPILauncher) throws {
         let workspace = try Workspace()

@@ -1,3 +1,4 @@
+import ForjaRuntime
 import ForjaTestSupport
 import Foundation
 import Testing
@@ -37,6 +38,26 @@ struct MeshTests {
             expectClose(validation("mesh\(ranks)"), validation("one"))
             #expect(mesh.errors.components(separatedBy: "step 12/12").count == 2, "\(mesh)")
         }
+    }
+
+    private static let hasPoCL =
+        Device.openCLDevices().first?.platform == "Portable Computing Language"
+
+    @Test(
+        "two devices of PoCL serve as ranks as sub-devices of one do",
+        .enabled(if: hasPoCL, "needs PoCL, whose devices can be made by name"))
+    func takesDevices() throws {
+        let workspace = try Workspace()
+        let mesh = ["--data-parallel", "2"]
+        let parts = try workspace.train("parts", [], mesh, device: "opencl:0")
+        #expect(parts.status == 0, "\(parts)")
+        let devices = try workspace.train(
+            "devices", [], mesh, device: "opencl:0",
+            environment: ["POCL_DEVICES": "pthread pthread"])
+        #expect(devices.status == 0, "\(devices)")
+        #expect(!devices.errors.contains("share"), "\(devices)")
+        #expect(!devices.errors.contains("sub-devices"), "\(devices)")
+        expectClose(losses("devices", in: workspace), losses("parts", in: workspace))
     }
 
     @Test("the same mesh twice, and stopped and resumed, gives the same bits")

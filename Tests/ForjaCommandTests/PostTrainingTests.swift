@@ -164,10 +164,18 @@ struct PostTrainingTests {
         #expect(try run("a").errors.contains("data.train: 80 answers in"))
         #expect(try !run("b").errors.contains("answers in"))
         for name in try workspace.entries("cache") where name.hasPrefix("reference-") {
-            try workspace.write("cache/\(name)", "{\"sums\": [")
+            let text = String(decoding: try workspace.data("cache/\(name)"), as: UTF8.self)
+            let lines = text.split(separator: "\n")
+            try #require(lines.count > 2)
+            let damaged =
+                lines.dropFirst(2) + [lines[0].replacing("\"sums\":[-", with: "\"sums\":[-1")]
+            try workspace.write("cache/\(name)", damaged.joined(separator: "\n"))
         }
         let again = try run("c")
-        #expect(again.errors.contains("is damaged: computing reference log-probabilities again"))
+        // A line is gone, another changed: two parts of four answers.
+        #expect(again.errors.contains("damaged in 1 line, whose log-probabilities are made again"))
+        #expect(again.errors.contains("data.train: 8 answers in"), "\(again)")
+        #expect(again.errors.contains("72 were there"), "\(again)")
         for name in ["b", "c"] {
             #expect(
                 try workspace.data("a/checkpoints/step-1/model.safetensors")
@@ -176,6 +184,51 @@ struct PostTrainingTests {
         let simpo = try Self.train(
             "dpo", "simpo", in: workspace, ["objective.loss=simpo", "training.max_steps=1"])
         #expect(simpo.status == 0 && !simpo.errors.contains("answers in"), "\(simpo)")
+    }
+
+    @Test("reference log-probabilities that a killed run has made are not made again")
+    func resumesReference() throws {
+        let workspace = try Self.workspace()
+        _ = try Self.train("sft", "sft", in: workspace, ["training.max_steps=0"])
+        let made = try workspace.run(
+            "data", "generate", "arithmetic", "--output", "many", "--digits", "2", "--train",
+            "2000", "--held-out", "8", "--answers", "final")
+        try #require(made.status == 0, "\(made)")
+        func start(_ run: String, cache: String, _ more: [String] = []) throws -> ForjaProcess {
+            try ForjaProcess(
+                [
+                    "train", "dpo.yaml", "--run-dir", run, "--device", "cpu", "--set",
+                    "training.max_steps=2", "--set", "data.train=many/train-preference.jsonl",
+                ] + more, in: workspace, environment: ["FORJA_CACHE_DIR": workspace.file(cache)])
+        }
+        func partCount() -> Int {
+            let names = (try? workspace.entries("cache")) ?? []
+            let data = names.first { $0.hasPrefix("reference-") }
+                .flatMap { FileManager.default.contents(atPath: workspace.file("cache/\($0)")) }
+            return data?.count { $0 == UInt8(ascii: "{") } ?? 0
+        }
+        let straight = try start("straight", cache: "other").wait()
+        #expect(straight.errors.contains("data.train: 4000 answers in"), "\(straight)")
+        var kills = 0
+        while kills < 2 {
+            let before = partCount()
+            let process = try start("killed", cache: "cache", kills > 0 ? ["--resume"] : [])
+            try process.send(SIGKILL) { partCount() > before + 10 }
+            let outcome = try process.wait()
+            try #require(outcome.status == -SIGKILL, "\(outcome)")
+            kills += 1
+        }
+        #expect(workspace.metrics("killed").isEmpty)
+        let resumed = try start("killed", cache: "cache", ["--resume"]).wait()
+        #expect(resumed.status == 0, "\(resumed)")
+        let kept = resumed.errors.firstMatch(
+            of: /data\.train: (\d+) answers in .*; (\d+) were there/)
+        let counts = try #require(
+            kept.flatMap { match in
+                Int(match.1).flatMap { made in Int(match.2).map { (made, $0) } }
+            })
+        #expect(counts.0 + counts.1 == 4000 && counts.1 >= 20 * 40, "\(resumed)")
+        try workspace.expectEqualRuns("straight", "killed", steps: 2)
     }
 
     struct BadRow: Sendable {
@@ -197,6 +250,23 @@ struct PostTrainingTests {
             BadRow(
                 stage: "sft",
                 row: #"{"prompt": "\#(String(repeating: "z", count: 200))", "completion": "a"}"#,
+                reason: "no label is left"),
+            BadRow(
+                stage: "sft",
+                row:
+                    #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": ""}]}"#,
+                reason: "\"messages[1].content\" is empty"),
+            BadRow(
+                stage: "dpo",
+                row: #"{"chosen": [{"content": "a"}], "rejected": [{"content": "b"}]}"#,
+                reason: "\"chosen[0].role\" is missing"),
+            BadRow(
+                stage: "dpo", row: #"{"prompt": "a", "chosen": [], "rejected": "b"}"#,
+                reason: "\"chosen\" holds no messages"),
+            BadRow(
+                stage: "dpo",
+                row:
+                    #"{"prompt": "\#(String(repeating: "z", count: 200))", "chosen": "a", "rejected": "b"}"#,
                 reason: "no label is left"),
             BadRow(
                 stage: "dpo", row: #"{"prompt": "a", "chosen": "b", "rejected": "b"}"#,

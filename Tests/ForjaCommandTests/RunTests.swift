@@ -84,16 +84,44 @@ struct RunTests {
         #expect(outcome.status == 0, "\(outcome)")
         print("pipeline on \(device): killed \(kills) times")
         #expect(kills > 0)
-        let (seen, expected) = (
-            try weights("killed", in: workspace), try weights("straight", in: workspace)
-        )
-        for (index, name) in Self.stages.enumerated() {
-            #expect(seen[index] == expected[index], "\(name)")
-        }
+        try expectEqual("straight", "killed", in: workspace)
         // What is done is not done again.
         let again = try start("killed", ["--resume"], in: workspace, device: device).wait()
         #expect(again.status == 0 && again.output == outcome.output, "\(again)")
         #expect(again.errors.components(separatedBy: "done before").count == 5, "\(again)")
+    }
+
+    @Test("SIGKILL while a stage's model is measured changes no figure")
+    func survivesKillsWhileMeasuring() throws {
+        let workspace = try Workspace()
+        let straight = try start("straight", in: workspace, device: "cpu").wait()
+        #expect(straight.status == 0, "\(straight)")
+        for (index, stage) in Self.stages.enumerated() {
+            let process = try start(
+                "killed", index > 0 ? ["--resume"] : [], in: workspace, device: "cpu")
+            let words = "stage \(index + 1)/4 \(stage.dropFirst(3)): measuring"
+            process.waitOrEnd { process.errors.contains(words) }
+            process.sendIfRunning(SIGKILL)
+            let outcome = try process.wait()
+            // The last may be over before.
+            #expect(outcome.status == -SIGKILL || index == 3, "\(outcome)")
+            let record = String(decoding: try workspace.data("killed/\(stage).json"), as: UTF8.self)
+            #expect(!record.contains("metrics") || outcome.status == 0, "\(record)")
+        }
+        let resumed = try start("killed", ["--resume"], in: workspace, device: "cpu").wait()
+        #expect(resumed.status == 0, "\(resumed)")
+        #expect(resumed.errors.components(separatedBy: "done before").count == 5, "\(resumed)")
+        try expectEqual("straight", "killed", in: workspace)
+    }
+
+    /// Expects two runs to have ended with the same weights and figures of every stage.
+    private func expectEqual(_ a: String, _ b: String, in workspace: Workspace) throws {
+        let (one, other) = (try weights(a, in: workspace), try weights(b, in: workspace))
+        for (index, name) in Self.stages.enumerated() {
+            #expect(one[index] == other[index], "\(name)")
+        }
+        #expect(
+            try workspace.data("\(a)/report.md") == workspace.data("\(b)/report.md"))
     }
 
     @Test("a run directory in use, a bad file and an unknown stage are named")
@@ -107,7 +135,13 @@ struct RunTests {
                 [Self.pipeline, "--set", "evaluation.chats=absent.jsonl"],
                 "absent.jsonl"
             ),
+            ([Self.pipeline, "--set", "evaluation.chats=bad.jsonl"], "bad.jsonl:1: "),
+            (
+                [Self.pipeline, "--set", "evaluation.questions=bad.jsonl"],
+                "bad.jsonl:1: \"ground_truth\" is missing"
+            ),
         ]
+        try workspace.write("bad.jsonl", #"{"prompt": "u"}"# + "\n")
         for (arguments, words) in cases {
             let outcome = try ForjaProcess(
                 ["run", "--run-dir", "run"] + arguments, in: workspace

@@ -177,6 +177,34 @@ struct ExampleTests {
         if packing == .bestFit { #expect(packed.fill > 0.9) }
     }
 
+    @Test("pairs share two rows with other pairs, chosen answers in one, rejected in the other")
+    func packedPairs() {
+        let examples = examples(40, seed: 7, length: 30)
+        let packed = PackedExamples(
+            examples, sequenceLength: 32, packing: .bestFit, seed: 4, padding: -7, rowsPerUnit: 2)
+        #expect(packed.rows.count.isMultiple(of: 2) && packed.rows.count < 40)
+        var seen: [Int] = []
+        for step in 0..<packed.rows.count / 2 {
+            let rows = (0..<2).map { packed.row(step: step, sequences: 2, place: $0) }
+            // Alone, and beside rows that only fill a batch up.
+            for filled in [rows, rows + [packed.rows.count, packed.rows.count]] {
+                let placements = packed.placements(of: filled)
+                let batch = packed.batch(of: filled)
+                for (index, placement) in placements.enumerated() {
+                    let example = examples[placement.example]
+                    #expect(placement.example % 2 == index % 2)
+                    #expect(placement.example / 2 == placements[index / 2 * 2].example / 2)
+                    #expect(placement.positions.lowerBound / 32 == index % 2)
+                    #expect(Array(batch.tokens[placement.positions]) == example.tokens)
+                    #expect(Array(batch.labels[placement.positions]) == example.labels)
+                }
+            }
+            seen += packed.placements(of: rows).map(\.example)
+        }
+        #expect(seen.sorted() == Array(0..<40))
+        #expect(packed.examples(inRows: packed.rows.indices).sorted() == Array(0..<40))
+    }
+
     @Test("steps visit every row once an epoch, whatever the split of the batch")
     func order() {
         let packed = PackedExamples(

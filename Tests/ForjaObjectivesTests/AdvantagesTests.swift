@@ -40,6 +40,14 @@ struct AdvantagesTests {
         #expect(ignoring.truncatedCount == 2)
     }
 
+    @Test("an answer that does not end is worth nothing, even a right one")
+    func zero() throws {
+        let advantages = try Advantages(
+            [set(1, 0, 0, 1, truncated: [0, 1])], rule: .centred, overlong: .zero)
+        #expect(advantages.values[0] == [-0.25, -0.25, -0.25, 0.75])
+        #expect(advantages.ignoredCount == 0)
+    }
+
     @Test("the soft penalty falls linearly over the buffer")
     func penalty() throws {
         let rollouts = [6, 7, 8, 9, 10].map { Rollout(score: 1, length: $0, isTruncated: false) }
@@ -55,7 +63,8 @@ struct AdvantagesTests {
         #expect(plus.objective.clipLow == 0.2 && plus.objective.clipHigh == 0.28)
         #expect(plus.objective.klWeight == 0 && plus.objective.aggregation == .tokenMean)
         #expect(plus.overlong == .ignoreWrong && plus.advantages == standard)
-        #expect(GroupRelativePreset.tulu31.objective.klWeight == 0.01)
+        let tulu = GroupRelativePreset.tulu31
+        #expect(tulu.objective.klWeight == 0.01 && tulu.overlong == .zero)
         let dr = GroupRelativePreset.drGRPO(length: 64)
         #expect(dr.objective.aggregation == .constant(length: 64) && dr.advantages == .centred)
     }

@@ -121,6 +121,15 @@ struct PipelineFileTests {
         for words in fault.words { #expect("\(error!)".contains(words), "\(error!)") }
     }
 
+    @Test("a --set that assigns nothing is refused", arguments: ["", "=", "=3", "second.name"])
+    func refusesAssignment(text: String) throws {
+        let directory = try Self.directory()
+        let error = #expect(throws: ForjaError.self) {
+            _ = try PipelineFile(contentsOf: directory.file("pipeline.yaml"), overrides: [text])
+        }
+        #expect("\(error!)".contains("--set \"\(text)\""), "\(error!)")
+    }
+
     @Test("a --set for no stage names those there are")
     func refusesOverride() throws {
         let directory = try Self.directory()

@@ -1,4 +1,5 @@
 import ForjaCore
+import ForjaObjectives
 import ForjaRL
 import ForjaTestSupport
 import ForjaTraining
@@ -10,16 +11,26 @@ import Testing
 @Suite("Bad input of grpo")
 struct GroupRelativeInputTests {
     /// Reads a file of rows for a run.
+    @discardableResult
     static func read(
         _ rows: String, _ settings: [String] = [], in run: TinyRun,
         grader: @escaping (String) throws(ForjaError) -> Grader = TinyRun.grader
-    ) throws -> (GroupRelativeData, Recipe) {
+    ) throws -> (data: GroupRelativeData, notes: [String]) {
         try run.write("bad.jsonl", rows)
         let recipe = try run.recipe(
             ["data.train=\(run.directory.file("bad.jsonl"))"] + settings)
+        let observer = NoteObserver()
         let data = try GroupRelativeData(
-            recipe: recipe, run: nil, observer: SilentObserver(), grader: grader)
-        return (data, recipe)
+            recipe: recipe, run: nil, observer: observer, grader: grader)
+        return (data, observer.notes)
+    }
+
+    /// Keeps what a user would be told.
+    final class NoteObserver: TrainingObserver {
+        var notes: [String] = []
+        func note(_ text: String) { notes.append(text) }
+        func progress(_ progress: TrainingProgress) {}
+        func sample(_ text: String, step: Int) {}
     }
 
     @Test("a row is refused by file, line and reason, or left out by policy")
@@ -32,13 +43,29 @@ struct GroupRelativeInputTests {
             (run.row(prompt: "Give 2.", truth: "("), "regular expression"),
             (run.row(prompt: String(repeating: "long ", count: 40), truth: "2"), "prompt has"),
             (#"{"prompt": "Give 2."}"# + "\n", "ground_truth"),
+            (
+                #"{"messages": [], "ground_truth": "2", "dataset": "exact"}"# + "\n",
+                "\"messages\" holds no messages"
+            ),
+            (
+                #"{"messages": [{"content": "a"}], "ground_truth": "2", "dataset": "exact"}"#
+                    + "\n",
+                "\"messages[0].role\" is missing"
+            ),
+            (
+                #"{"messages": [{"role": "user", "content": ""}], "ground_truth": "2"}"# + "\n",
+                "\"messages[0].content\" is empty"
+            ),
         ] {
             let error = #expect(throws: ForjaError.self) { try Self.read(good + row, in: run) }
             #expect(error?.message.contains("bad.jsonl:2: ") == true, "\(error as Any)")
             #expect(error?.message.contains(reason) == true, "\(error as Any)")
-            let (data, _) = try Self.read(
+            let (data, notes) = try Self.read(
                 good + row + good, ["data.bad_rows=skip"], in: run)
             #expect(data.trainCount == 2)
+            let note = notes.first { $0.contains("bad.jsonl: 2 prompts, 1 rows left out") }
+            #expect(note?.contains("the first in line 2: ") == true, "\(notes)")
+            #expect(note?.contains(reason) == true, "\(notes)")
         }
         let (data, _) = try Self.read(
             run.row(prompt: "Give 2.", truth: "2", verifier: nil), ["grpo.verifier=exact"], in: run)
@@ -67,14 +94,29 @@ struct GroupRelativeInputTests {
         #expect(throws: ForjaError.self) { try GroupRelativeSettings(parallel) }
     }
 
-    @Test("presets give what keys leave out")
-    func presetsFillIn() throws {
-        let run = try TinyRun()
-        #expect(throws: Never.self) {
-            for preset in ["grpo_plus", "tulu3_1", "dr_grpo"] {
-                _ = try GroupRelativeSettings(run.recipe(["grpo.preset=\(preset)"]))
-            }
-        }
+    /// Answers to a prompt, updates a batch and temperature as the published recipes have them (DeepCoder, Tülu 3.1).
+    @Test(
+        "presets give what keys leave out",
+        arguments: [
+            ("grpo_plus", 8, 2, 0.6, OverlongRule.ignoreWrong), ("tulu3_1", 16, 2, 1, .zero),
+            ("dr_grpo", 8, 1, 1, .none),
+        ])
+    func presetsFillIn(
+        name: String, answers: Int, updates: Int, temperature: Float, overlong: OverlongRule
+    ) throws {
+        let recipe = try Recipe(
+            yaml: """
+                stage: grpo
+                model: {width: 32, layers: 2, heads: 2, key_value_heads: 1, feed_forward_width: 64}
+                data: {train: rows.jsonl}
+                training: {max_steps: 6, batch_size_sequences: 16, sequence_length_tokens: 64}
+                schedule: {learning_rate: 0.003}
+                grpo: {preset: \(name), max_answer_tokens: 4}
+                """, file: "recipe.yaml")
+        let settings = try GroupRelativeSettings(recipe)
+        #expect(settings.answersPerPrompt == answers && settings.updatesPerBatch == updates)
+        #expect(settings.temperature == temperature)
+        #expect(settings.overlong(limit: 4) == overlong)
     }
 
     /// Calls everything right.

@@ -173,17 +173,21 @@ struct DataParallelTests {
         #expect(mesh.allSatisfy { $0.momentByteCount < single.momentByteCount / 3 })
     }
 
-    @Test("a rank holds what the plan of its mesh says", arguments: [true, false])
-    func matchesPlan(shardsState: Bool) throws {
+    @Test(
+        "a rank holds what the plan of its mesh says, however many steps",
+        arguments: [true, false], TestedDevice.all)
+    func matchesPlan(shardsState: Bool, device: TestedDevice) throws {
         let planned = try TrainingEngine(
             model: LlamaModel(Self.configuration, computeType: .float32, positions: Self.length),
             shape: StepShape(sequences: Self.rows / 4, sequenceLength: Self.length),
-            optimizer: Self.optimizer, queue: TestedDevice.host.queue(),
+            optimizer: Self.optimizer, queue: device.queue(),
             rank: MeshRank(planning: Mesh(data: 4, tensor: 1)), shardsState: shardsState
         ).plannedByteCount
-        let mesh = try Self.train(Case(ranks: 4, shardsState: shardsState, steps: 1), on: .host)
-        for rank in mesh {
-            #expect(abs(Double(rank.allocatedByteCount) / Double(planned) - 1) < 0.1)
+        let held = try [1, 3].map { steps in
+            try Self.train(Case(ranks: 4, shardsState: shardsState, steps: steps), on: device)
+                .map(\.allocatedByteCount)
         }
+        #expect(held[0].allSatisfy { abs(Double($0) / Double(planned) - 1) < 0.1 })
+        #expect(held[0] == held[1])
     }
 }

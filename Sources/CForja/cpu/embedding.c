@@ -81,15 +81,23 @@ forja_status forja__cpu_embedding_forward(forja_queue *queue, const forja_embedd
     return FORJA_OK;
 }
 
-// Task s owns the table rows v with v mod SHARES = s: frequent tokens have small ids and are spread
-// by that, and one owner per row walks n upwards, so the order of a row's sum is that of the batch.
-enum { SHARES = 64 };
+// Task s owns the table rows of the ids with id mod SHARES = s: frequent tokens have small ids and are
+// spread by that, and one owner per row walks n upwards, so the order of a row's sum is that of the batch.
+//
+// A table that stays in the caches is cleared and then added to. One that does not would come from memory
+// again for that, so there the first gradient of a row is streamed over it, and rows without one are
+// cleared at the end.
+enum {
+    SHARES = 64,
+    WINDOW = 4096, // own rows that are told apart in one pass over the ids
+};
 
 typedef struct scatter_context {
     const void *dy;
     const int32_t *ids;
     float *d_table;
     uint64_t rows, width, table_rows, first_row;
+    bool streams; // no row holds anything yet
 } scatter_context;
 
 static void clear_table(void *context, uint64_t index, uint32_t thread) {
@@ -124,27 +132,83 @@ FORJA__INLINE uint32_t share_mask(const int32_t *ids, uint32_t count, uint32_t s
     return mask;
 }
 
-FORJA__INLINE void scatter_body(const void *context, uint64_t index, bool bf16) {
-    const scatter_context *c = context;
+/// A row of the gradient and the row of the table that it goes to.
+typedef struct row_pair {
+    uint64_t n, v;
+} row_pair;
+
+/// Adds row n of dy to row v of the table, or writes it there, and asks for row `next` of dy.
+FORJA__INLINE void add_row(const scatter_context *c, row_pair row, uint64_t next, bool overwrites,
+                           bool bf16) {
+    float *to = c->d_table + row.v * c->width;
+    const uint64_t from = row.n * c->width;
+    const forja__f32x16 zeros = {0};
+    if (overwrites)
+        for (uint64_t i = 0; i < c->width; i += 16) {
+            forja__f32x16 dy;
+            forja__prefetch(c->dy, next * c->width + i, bf16);
+            forja__load_16(&dy, c->dy, from + i, 16, bf16);
+            dy += zeros; // −0 becomes 0, as in a sum
+            forja__stream_f32_16(to + i, &dy);
+        }
+    else
+        FORJA__FOR_VECTORS(i, 0, c->width, {
+            forja__f32x16 sum, dy;
+            forja__prefetch(c->dy, next * c->width + i, bf16);
+            forja__load_16(&sum, to, i, count, false);
+            forja__load_16(&dy, c->dy, from + i, count, bf16);
+            sum += dy;
+            forja__store_16(to, i, count, false, &sum);
+        });
+}
+
+static void clear_row(const scatter_context *c, uint64_t v) {
+    const forja__f32x16 zeros = {0};
+    for (uint64_t i = 0; i < c->width; i += 16)
+        forja__stream_f32_16(c->d_table + v * c->width + i, &zeros);
+}
+
+/// The rows start, start + SHARES, … of the table, WINDOW of them at most.
+FORJA__INLINE void scatter_window(const scatter_context *c, uint32_t share, uint64_t start,
+                                  bool bf16) {
+    const uint64_t count = forja__min(WINDOW, forja__ceil_divide(c->table_rows - start, SHARES));
+    bool holds[WINDOW]; // a number to add to
+    memset(holds, !c->streams, count);
+    row_pair last = {.v = UINT64_MAX}; // added when the next is known
     for (uint64_t first = 0; first < c->rows; first += 16) {
         uint32_t left = (uint32_t)forja__min(16, c->rows - first);
-        uint32_t mask = share_mask(c->ids + first, left, (uint32_t)index);
+        uint32_t mask = share_mask(c->ids + first, left, share);
         for (; mask != 0; mask &= mask - 1) {
-            uint64_t n = first + (uint32_t)__builtin_ctz(mask);
+            const uint64_t n = first + (uint32_t)__builtin_ctz(mask);
             // A negative id is past any table, as is one before the first row.
-            uint64_t id = (uint64_t)c->ids[n] - c->first_row;
-            if (id >= c->table_rows)
+            const uint64_t v = (uint64_t)c->ids[n] - c->first_row;
+            if (v >= c->table_rows || v < start || (v - start) / SHARES >= count)
                 continue;
-            float *row = c->d_table + id * c->width;
-            FORJA__FOR_VECTORS(i, 0, c->width, {
-                forja__f32x16 sum, dy;
-                forja__load_16(&sum, row, i, count, false);
-                forja__load_16(&dy, c->dy, n * c->width + i, count, bf16);
-                sum += dy;
-                forja__store_16(row, i, count, false, &sum);
-            });
+            if (last.v != UINT64_MAX) {
+                bool *held = &holds[(last.v - start) / SHARES];
+                add_row(c, last, n, !*held, bf16);
+                *held = true;
+            }
+            last = (row_pair){n, v};
         }
     }
+    if (last.v != UINT64_MAX) {
+        bool *held = &holds[(last.v - start) / SHARES];
+        add_row(c, last, last.n, !*held, bf16);
+        *held = true;
+    }
+    for (uint64_t k = 0; k < count; k++)
+        if (!holds[k])
+            clear_row(c, start + k * SHARES);
+}
+
+FORJA__INLINE void scatter_body(const void *context, uint64_t share, bool bf16) {
+    const scatter_context *c = context;
+    for (uint64_t start = (share - c->first_row) % SHARES; start < c->table_rows;
+         start += (uint64_t)WINDOW * SHARES)
+        scatter_window(c, (uint32_t)share, start, bf16);
+    if (c->streams)
+        forja__stream_end();
 }
 FORJA__DEFINE_STORAGE_TASK(scatter)
 
@@ -159,7 +223,10 @@ forja_status forja__cpu_embedding_backward(forja_queue *queue,
         .table_rows = args->table_rows,
         .first_row = args->first_row,
     };
-    if (!args->accumulate)
+    context.streams =
+        !args->accumulate && args->width % 16 == 0 &&
+        forja__streams(context.d_table, args->table_rows * args->width * sizeof(float));
+    if (!args->accumulate && !context.streams)
         forja__pool_run(queue->device->pool,
                         forja__ceil_divide(args->table_rows * args->width, FORJA__BLOCK_ELEMENTS),
                         clear_table, &context);

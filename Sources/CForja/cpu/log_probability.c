@@ -77,8 +77,11 @@ FORJA__INLINE void forward_row(const log_probability_context *c, uint64_t n, boo
     float logit = has_label ? label_logit(c, n, NAN, bf16) : 0;
     float *kept = !bf16 && has_label && c->gradient ? (float *)c->logits + n * c->row_stride : NULL;
     forja__log_sum_exp row;
-    forja__row_log_sum_exp(&row, c->logits, n * c->row_stride, c->vocabulary, c->scale,
-                           c->entropy != NULL, bf16, kept);
+    if (c->entropy || c->gradient)
+        forja__row_log_sum_exp(&row, c->logits, n * c->row_stride, c->vocabulary, c->scale,
+                               c->entropy != NULL, bf16, kept);
+    else
+        forja__row_sum_exp(&row, c->logits, n * c->row_stride, c->vocabulary, c->scale, bf16);
     double log_sum = log(row.sum);
     if (c->lse)
         c->lse[n] = (float)(row.maximum + log_sum);

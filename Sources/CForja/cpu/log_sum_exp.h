@@ -50,6 +50,74 @@ FORJA__INLINE float forja__block_maximum(const void *base, uint64_t first, uint6
     return forja__max_lane_16(&greatest[0]);
 }
 
+/// Whether any lane is greater than `limit`.
+FORJA__INLINE bool forja__any_above_16(const forja__f32x16 *x, float limit) {
+    typedef int8_t bytes_16 __attribute__((vector_size(16)));
+    forja__i32x16 above = *x > ((forja__f32x16){0} + limit);
+    bytes_16 narrow = __builtin_convertvector(above, bytes_16);
+    uint64_t words[2];
+    memcpy(words, &narrow, sizeof words);
+    return (words[0] | words[1]) != 0;
+}
+
+/// scale · x of the `left` elements from i on, 16 at most; the other lanes are −infinity.
+FORJA__INLINE void forja__load_scaled_16(forja__f32x16 *x, const void *base, uint64_t i,
+                                         uint64_t left, float scale, bool bf16) {
+    if (left >= 16) {
+        forja__load_16(x, base, i, 16, bf16);
+        *x *= scale;
+        return;
+    }
+    for (uint64_t lane = 0; lane < 16; lane++)
+        (*x)[lane] = lane < left ? forja__load_1(base, i + lane, bf16) * scale : -__builtin_inff();
+}
+
+/// Of a row that is only read, maximum and sum in one pass: 64 numbers are compared and then, still in
+/// registers, become exponentials.
+///
+/// `out->maximum` is what these are relative to. It is raised only where a number passes it by more than
+/// HEADROOM, which happens once or twice in a row, so it may be that much below the greatest: that moves
+/// the sum's exponent and not its precision.
+FORJA__INLINE void forja__row_sum_exp(forja__log_sum_exp *out, const void *base, uint64_t start,
+                                      uint64_t width, float scale, bool bf16) {
+    enum { BLOCK = 2048, AHEAD = 512, HEADROOM = 16 };
+    float maximum = -__FLT_MAX__, limit = -__FLT_MAX__;
+    double sum = 0;
+    for (uint64_t first = 0; first < width; first += BLOCK) {
+        const uint64_t end = forja__min(width, first + BLOCK);
+        forja__f32x16 sums[4] = {0};
+        for (uint64_t i = first; i < end; i += 64) {
+            forja__f32x16 x[4];
+            for (uint32_t k = 0; k < 4; k++) {
+                const uint64_t at = forja__min(end, i + 16 * k);
+                forja__prefetch(base, start + at + AHEAD, bf16);
+                forja__load_scaled_16(&x[k], base, start + at, end - at, scale, bf16);
+            }
+            forja__f32x16 greatest = x[0], other = x[2];
+            forja__max_16(&greatest, &x[1]);
+            forja__max_16(&other, &x[3]);
+            forja__max_16(&greatest, &other);
+            if (forja__any_above_16(&greatest, limit)) {
+                const float raised = forja__max_lane_16(&greatest);
+                forja__f32x16 shrink = {maximum - raised};
+                forja__exp_flush_16(&shrink);
+                sum = (sum + forja__sum_4x16(sums)) * shrink[0];
+                memset(sums, 0, sizeof sums);
+                maximum = raised;
+                limit = raised + HEADROOM;
+            }
+            for (uint32_t k = 0; k < 4; k++) {
+                x[k] -= maximum;
+                forja__exp_flush_16(&x[k]);
+                sums[k] += x[k];
+            }
+        }
+        sum += forja__sum_4x16(sums);
+    }
+    out->maximum = maximum;
+    out->sum = sum;
+}
+
 /// A block is read again from the first-level cache. Where it raises the maximum, what was summed
 /// before shrinks by exp(old − new) (Milakov and Gimelshein, 2018, arXiv:1805.02867). The maximum
 /// starts at −FLT_MAX and not at −infinity, so that a row of −infinity gives sums of 0 and no NaN; a
@@ -63,6 +131,9 @@ FORJA__INLINE void forja__row_log_sum_exp(forja__log_sum_exp *out, const void *b
     enum { BLOCK = 2048 };
     const uint64_t fewest = forja__ceil_divide(width, FORJA__MAX_EXP_BLOCKS);
     const uint64_t block = fewest > BLOCK ? forja__ceil_divide(fewest, 16) * 16 : BLOCK;
+    // A block's exponentials take as long as the next one needs from memory, behind a row's last block
+    // the first of the next row; the hardware's own prefetching stops while nothing new is read.
+    const uint64_t ahead = forja__min(block, width);
     float maximum = -__FLT_MAX__;
     double sum = 0, weighted_sum = 0;
     out->block_width = block;
@@ -84,6 +155,7 @@ FORJA__INLINE void forja__row_log_sum_exp(forja__log_sum_exp *out, const void *b
         // differ from the one the maximum was taken of. GCC may (docs/numerics.md).
         forja__f32x16 sums = {0}, weighted_sums = {0}, x;
         FORJA__FOR_VECTORS(i, first, end, {
+            forja__prefetch(base, start + i + ahead, bf16);
             forja__load_16(&x, base, start + i, count, bf16);
             x *= scale;
             x -= maximum;

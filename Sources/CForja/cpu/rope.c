@@ -1,6 +1,10 @@
 // Rotary position embedding, in place.
 #include "storage.h"
 
+/// Rows may lie a page apart, where the hardware's own prefetching stops: each head asks for the same head of
+/// the row that comes so many later.
+enum { ROWS_AHEAD = 2 };
+
 typedef struct rope_context {
     void *x;
     const float *cosine, *sine;
@@ -23,22 +27,23 @@ FORJA__INLINE void rope_body(const void *context, uint64_t index, bool bf16) {
     uint64_t end = forja__min(c->rows, (index + 1) * c->block_rows);
     for (uint64_t n = index * c->block_rows; n < end; n++) {
         uint64_t table = position_of(c, n) * c->half;
-        // A vector of angles serves every head.
-        FORJA__FOR_VECTORS(i, 0, c->half, {
-            forja__f32x16 a, b, cosine, sine;
-            forja__load_16(&cosine, c->cosine, table + i, count, false);
-            forja__load_16(&sine, c->sine, table + i, count, false);
-            sine *= c->sign;
-            uint64_t low = n * c->row_stride + i;
-            for (uint32_t head = 0; head < c->heads; head++, low += 2 * c->half) {
-                uint64_t high = low + c->half;
-                forja__load_16(&a, c->x, low, count, bf16);
-                forja__load_16(&b, c->x, high, count, bf16);
+        uint64_t low = n * c->row_stride;
+        for (uint32_t head = 0; head < c->heads; head++, low += 2 * c->half) {
+            const uint64_t high = low + c->half, ahead = low + ROWS_AHEAD * c->row_stride;
+            for (uint64_t i = 0; i < 2 * c->half; i += 16)
+                forja__prefetch_to_write(c->x, ahead + i, bf16);
+            FORJA__FOR_VECTORS(i, 0, c->half, {
+                forja__f32x16 a, b, cosine, sine;
+                forja__load_16(&cosine, c->cosine, table + i, count, false);
+                forja__load_16(&sine, c->sine, table + i, count, false);
+                sine *= c->sign;
+                forja__load_16(&a, c->x, low + i, count, bf16);
+                forja__load_16(&b, c->x, high + i, count, bf16);
                 forja__f32x16 turned_a = a * cosine - b * sine, turned_b = b * cosine + a * sine;
-                forja__store_16(c->x, low, count, bf16, &turned_a);
-                forja__store_16(c->x, high, count, bf16, &turned_b);
-            }
-        });
+                forja__store_16(c->x, low + i, count, bf16, &turned_a);
+                forja__store_16(c->x, high + i, count, bf16, &turned_b);
+            });
+        }
     }
 }
 FORJA__DEFINE_STORAGE_TASK(rope)

@@ -155,6 +155,16 @@ FORJA__INLINE void forja__store_16(void *base, uint64_t i, uint32_t count, bool 
     }
 }
 
+/// Asks for the line that holds element i, whose place may be past the end of the buffer: a hint.
+FORJA__INLINE void forja__prefetch(const void *base, uint64_t i, bool bf16) {
+    __builtin_prefetch((const void *)((uintptr_t)base + i * (bf16 ? 2 : 4)));
+}
+
+/// The same for a line that will be written.
+FORJA__INLINE void forja__prefetch_to_write(const void *base, uint64_t i, bool bf16) {
+    __builtin_prefetch((const void *)((uintptr_t)base + i * (bf16 ? 2 : 4)), 1);
+}
+
 /// ── Stores past the caches ────────────────────────────────────────────────────────────────────
 
 /// A result of this many bytes is not in the caches when its reader comes. Stored past them its lines

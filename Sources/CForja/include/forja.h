@@ -10,6 +10,7 @@
 #include "forja_types.h"
 #include "forja_device.h"
 #include "forja_buffer.h"
+#include "forja_staging.h"
 #include "forja_queue.h"
 #include "forja_event.h"
 #include "forja_matmul.h"

@@ -11,6 +11,7 @@ extern "C" {
 
 typedef struct forja_device forja_device;
 typedef struct forja_buffer forja_buffer;
+typedef struct forja_staging forja_staging;
 typedef struct forja_queue forja_queue;
 typedef struct forja_event forja_event;
 

@@ -98,6 +98,8 @@ forja_status forja__opencl_buffer_copy(forja_queue *queue, forja_buffer *destina
                                        uint64_t source_offset, uint64_t size);
 forja_status forja__opencl_buffer_fill(forja_queue *queue, forja_buffer *buffer, uint64_t offset,
                                        uint64_t size, uint8_t byte);
+forja_status forja__opencl_staging_create(forja_staging *staging);
+void forja__opencl_staging_free(forja_staging *staging);
 forja_status forja__opencl_queue_create(forja_queue *queue);
 void forja__opencl_queue_free(forja_queue *queue);
 forja_status forja__opencl_queue_finish(forja_queue *queue);

@@ -11,7 +11,7 @@
     X(clCreateCommandQueue) X(clReleaseCommandQueue) X(clFinish) X(clFlush)                     \
     X(clCreateBuffer) X(clReleaseMemObject)                                                     \
     X(clEnqueueReadBuffer) X(clEnqueueWriteBuffer) X(clEnqueueCopyBuffer)                       \
-    X(clEnqueueFillBuffer)                                                                      \
+    X(clEnqueueFillBuffer) X(clEnqueueMapBuffer) X(clEnqueueUnmapMemObject)                     \
     X(clEnqueueMarkerWithWaitList) X(clWaitForEvents) X(clReleaseEvent)                         \
     X(clCreateSubDevices) X(clReleaseDevice)                                                    \
     X(clCreateProgramWithSource) X(clCreateProgramWithBinary) X(clBuildProgram)                 \

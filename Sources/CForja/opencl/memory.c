@@ -55,17 +55,59 @@ forja_status forja__opencl_buffer_fill(forja_queue *queue, forja_buffer *buffer,
 }
 
 // The 1.2 call, deprecated since: 2.x and 3.0 drivers keep it and 1.2 drivers have no other.
-static forja_status create_queue(cl_command_queue *out, const forja_queue *queue,
+static forja_status create_queue(cl_command_queue *out, const forja_device *device,
                                  cl_command_queue_properties properties) {
     cl_int code;
-    const forja__opencl_device *opencl = queue->device->opencl;
-    *out = forja__opencl()->clCreateCommandQueue(opencl->context, opencl->id, properties, &code);
-    return check(code, "clCreateCommandQueue", queue);
+    *out = forja__opencl()->clCreateCommandQueue(device->opencl->context, device->opencl->id,
+                                                 properties, &code);
+    return code == CL_SUCCESS
+               ? FORJA_OK
+               : forja__opencl_fail(code, "clCreateCommandQueue", device->info.name);
+}
+
+// OpenCL 1.2 has no call for pinned memory. What drivers document for it is a buffer of
+// CL_MEM_ALLOC_HOST_PTR that stays mapped: its pointer is host memory which their copies know as pinned.
+// Mapping and unmapping need a queue, and only those two do.
+forja_status forja__opencl_staging_create(forja_staging *staging) {
+    const forja__opencl_api *cl = forja__opencl();
+    const forja_device *device = staging->device;
+    cl_command_queue queue;
+    FORJA__TRY(create_queue(&queue, device, 0));
+    const char *call = "clCreateBuffer";
+    cl_int code;
+    cl_mem memory = cl->clCreateBuffer(device->opencl->context,
+                                       CL_MEM_READ_WRITE | CL_MEM_ALLOC_HOST_PTR,
+                                       (size_t)staging->size_bytes, NULL, &code);
+    if (code == CL_SUCCESS) {
+        call = "clEnqueueMapBuffer";
+        staging->bytes =
+            cl->clEnqueueMapBuffer(queue, memory, CL_TRUE, CL_MAP_READ | CL_MAP_WRITE, 0,
+                                   (size_t)staging->size_bytes, 0, NULL, NULL, &code);
+        if (code != CL_SUCCESS)
+            cl->clReleaseMemObject(memory);
+    }
+    cl->clReleaseCommandQueue(queue);
+    if (code != CL_SUCCESS)
+        return forja__opencl_fail(code, call, device->info.name);
+    staging->memory = memory;
+    return FORJA_OK;
+}
+
+void forja__opencl_staging_free(forja_staging *staging) {
+    const forja__opencl_api *cl = forja__opencl();
+    cl_command_queue queue;
+    // Without a queue the driver unmaps when the buffer goes.
+    if (create_queue(&queue, staging->device, 0) == FORJA_OK) {
+        cl->clEnqueueUnmapMemObject(queue, staging->memory, staging->bytes, 0, NULL, NULL);
+        cl->clFinish(queue);
+        cl->clReleaseCommandQueue(queue);
+    }
+    cl->clReleaseMemObject(staging->memory);
 }
 
 forja_status forja__opencl_queue_create(forja_queue *queue) {
     cl_command_queue made;
-    FORJA__TRY(create_queue(&made, queue, 0));
+    FORJA__TRY(create_queue(&made, queue->device, 0));
     queue->command_queue = made;
     return FORJA_OK;
 }
@@ -77,7 +119,7 @@ forja_status forja__opencl_queue_start_profile(forja_queue *queue) {
     }
     cl_command_queue made;
     FORJA__TRY(forja__opencl_queue_finish(queue));
-    FORJA__TRY(create_queue(&made, queue, CL_QUEUE_PROFILING_ENABLE));
+    FORJA__TRY(create_queue(&made, queue->device, CL_QUEUE_PROFILING_ENABLE));
     queue->profile = forja__profile_create();
     if (!queue->profile) {
         forja__opencl()->clReleaseCommandQueue(made);

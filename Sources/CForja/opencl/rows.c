@@ -49,8 +49,10 @@ forja_status forja__rows_kernel(cl_kernel *out, forja_device *device, forja__sou
     const forja__variant *row;
     FORJA__TRY(forja__variant_choose(&row, device, FORJA_OP_ROWS, NULL));
     char options[160];
-    snprintf(options, sizeof options, "-DLANES=%u -DVEC=%u -DBLOCK=%llu%s%s", rows.lanes, rows.vec,
-             (unsigned long long)forja__rows_block(rows), rows.bf16 ? " -DSTORAGE_BF16" : "", more);
+    snprintf(options, sizeof options, "-DLANES=%u -DVEC=%u -DBLOCK=%llu%s%s%s", rows.lanes, rows.vec,
+             (unsigned long long)forja__rows_block(rows), rows.bf16 ? " -DSTORAGE_BF16" : "",
+             forja__opencl_is_cpu(device) ? " -DPREFETCHES" : "", // a simulator has no such thing
+             more);
     return forja__kernel_get(out, device, source, options, kernel_name);
 }
 

@@ -22,7 +22,7 @@ public struct PackedExamples: Sendable {
     public let sequenceLength: Int
     /// What stands in each row, from position 0 on without gaps.
     public let rows: [[Placement]]
-    /// Rows that stay together: 2 for preference pairs, else 1.
+    /// Rows that stay together, and examples, of which each row has one: 2 for preference pairs, else 1.
     public let rowsPerUnit: Int
     private let seed: UInt64
     private let padding: Int32
@@ -32,32 +32,39 @@ public struct PackedExamples: Sendable {
     ///   - sequenceLength: T.
     ///   - seed: Decides which examples share a row, and the order of rows.
     ///   - padding: Token in positions that no example takes; they carry no label.
-    ///   - rowsPerUnit: 2 keeps examples 2i and 2i + 1 in consecutive places of one step, for preference pairs without
-    ///     packing, where a step's sequences and the places asked for are even.
+    ///   - rowsPerUnit: 2 keeps examples 2i and 2i + 1 at consecutive places of one step, the first in an even row and the
+    ///     other in the next: preference pairs, where a step's sequences and the places asked for are even.
     public init(
         _ examples: [Example], sequenceLength: Int, packing: Packing, seed: UInt64, padding: Int32,
         rowsPerUnit: Int = 1
     ) {
         precondition(!examples.isEmpty && examples.count.isMultiple(of: rowsPerUnit))
-        precondition(rowsPerUnit == 1 || packing == .none)
         self.rowsPerUnit = rowsPerUnit
         self.examples = examples
         self.sequenceLength = sequenceLength
         self.seed = seed
         self.padding = padding
+        let units = (0..<examples.count / rowsPerUnit).map { first in
+            (0..<rowsPerUnit).map { first * rowsPerUnit + $0 }
+        }
         let shared =
             switch packing {
-            case .none: examples.indices.map { [$0] }
+            case .none: units.indices.map { [$0] }
             case .bestFit:
+                // Examples of a unit stand beside each other, so that the longest decides.
                 BestFitPacking.rows(
-                    lengths: examples.map(\.count), capacity: sequenceLength, seed: seed)
+                    lengths: units.map { unit in unit.map { examples[$0].count }.max()! },
+                    capacity: sequenceLength, seed: seed)
             }
-        rows = shared.map { numbers in
-            var end = 0
-            return numbers.map { number in
-                defer { end += examples[number].count }
-                return Placement(
-                    example: number, positions: end..<(end + examples[number].count))
+        rows = shared.flatMap { numbers in
+            (0..<rowsPerUnit).map { place in
+                var end = 0
+                return numbers.map { number in
+                    let example = units[number][place]
+                    defer { end += examples[example].count }
+                    return Placement(
+                        example: example, positions: end..<(end + examples[example].count))
+                }
             }
         }
     }
@@ -82,9 +89,12 @@ public struct PackedExamples: Sendable {
         return unit * rowsPerUnit + number % rowsPerUnit
     }
 
-    /// Where examples stand in the batch of given rows, its positions counted through as one list of N = B·T.
+    /// Where examples stand in the batch of given rows, its positions counted through as one list of N = B·T. Those of a
+    /// unit come one after the other: chosen, rejected, chosen, ...
+    ///
+    /// - Parameter numbers: Of whole units; one past the last row has no examples.
     public func placements(of numbers: [Int]) -> [Placement] {
-        numbers.enumerated().flatMap { place, number in
+        let perRow = numbers.enumerated().map { place, number in
             (rows.indices.contains(number) ? rows[number] : []).map { placement in
                 let start = place * sequenceLength + placement.positions.lowerBound
                 return Placement(
@@ -92,6 +102,15 @@ public struct PackedExamples: Sendable {
                     positions: start..<(start + placement.positions.count))
             }
         }
+        return stride(from: 0, to: perRow.count, by: rowsPerUnit).flatMap { first in
+            let unit = perRow[first..<first + rowsPerUnit]
+            return unit[first].indices.flatMap { index in unit.map { $0[index] } }
+        }
+    }
+
+    /// Numbers of the examples in some rows, row after row.
+    public func examples(inRows numbers: Range<Int>) -> [Int] {
+        rows[numbers].flatMap { $0.map(\.example) }
     }
 
     /// Rows of one optimizer step, `[places.count, T]`.

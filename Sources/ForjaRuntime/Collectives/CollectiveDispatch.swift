@@ -25,6 +25,8 @@ package struct CollectiveDispatch {
     package let onlyInLastMicrostep: Bool
     let span: (Binding) -> forja_span
 
+    package var byteCount: Int { chunks.elementCount * dtype.byteCount }
+
     /// Bytes that this rank sends, which are those it receives but for ragged chunks.
     package var sentByteCount: Int {
         let own = chunks[group.rank].count
@@ -64,14 +66,19 @@ extension StepGraph {
                 operation, tensor, group, block, overlaps: overlaps, onlyInLastMicrostep: false))
     }
 
-    /// Puts a collective over the tensor of a variable right behind the last dispatch that writes the variable, in the
-    /// last microstep only, overlapping what comes after. Over a group of one it puts nothing.
+    /// Puts a collective over the tensor of a variable right behind the last dispatch that writes to its memory, variables
+    /// laid out with it included, in the last microstep only, overlapping what comes after. Over a group of one it puts
+    /// nothing.
     package func insertCollective(
         _ operation: CollectiveDispatch.Operation, afterLastWriteOf tensor: Tensor,
         over group: Collectives
     ) {
         guard group.rankCount > 1 else { return }
-        guard let last = dispatches.lastIndex(where: { $0.writes.contains(tensor.storage) }) else {
+        guard let variable = root(of: tensor.storage) else {
+            preconditionFailure("\(storages[tensor.storage].name) is transient")
+        }
+        let parts = Set(storages.indices.filter { root(of: $0) === variable })
+        guard let last = dispatches.lastIndex(where: { !parts.isDisjoint(with: $0.writes) }) else {
             preconditionFailure("nothing writes \(storages[tensor.storage].name)")
         }
         insert(

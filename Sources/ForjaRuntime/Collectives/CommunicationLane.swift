@@ -4,8 +4,8 @@ import Foundation
 
 /// Runs a rank's collectives one after another, on a thread of its own where they are to overlap computation.
 ///
-/// On the host a collective works on the buffer itself. On an OpenCL device its bytes go through host memory, by a queue
-/// of the lane's own, once the device has done what was queued before.
+/// On the host a collective works on the buffer itself. On an OpenCL device its bytes go through staging memory, by a
+/// queue of the lane's own, once the device has done what was queued before.
 package final class CommunicationLane: @unchecked Sendable {
     /// A collective with its address resolved.
     struct Call {
@@ -13,7 +13,7 @@ package final class CommunicationLane: @unchecked Sendable {
         let dispatch: CollectiveDispatch
         let span: forja_span
 
-        var byteCount: Int { dispatch.chunks.elementCount * dispatch.dtype.byteCount }
+        var byteCount: Int { dispatch.byteCount }
         /// First byte in the buffer.
         var byteOffset: Int { Int(span.offset) * dispatch.dtype.byteCount }
     }
@@ -27,7 +27,8 @@ package final class CommunicationLane: @unchecked Sendable {
     /// For copies to and from the device; `nil` on the host.
     private let copies: Queue?
     private let overlaps: Bool
-    private var staging = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    /// `nil` on the host, and until `reserve`.
+    private var staging: StagingMemory?
 
     /// Set before the first call.
     var trace: Trace.Recorder?
@@ -49,20 +50,29 @@ package final class CommunicationLane: @unchecked Sendable {
         copies = device.description.kind == .host ? nil : try Queue(device: device)
     }
 
-    deinit { staging.deallocate() }
+    /// Staging memory that calls of at most `byteCount` bytes on a device need.
+    static func stagingByteCount(_ byteCount: Int, on device: Device) -> Int {
+        device.description.kind == .host ? 0 : byteCount
+    }
 
-    /// Makes room for the largest call, so that none allocates.
-    func reserve(byteCount: Int) {
-        guard copies != nil, byteCount > staging.count else { return }
-        staging.deallocate()
-        staging = .allocate(byteCount: byteCount, alignment: 4096)
+    /// Makes room for the largest call, so that none allocates. Before the first one.
+    ///
+    /// - Throws: `.outOfMemory` as `StagingMemory`.
+    func reserve(byteCount: Int) throws(ForjaError) {
+        let needed = Self.stagingByteCount(byteCount, on: device)
+        guard needed > staging?.bytes.count ?? 0 else { return }
+        staging = nil
+        staging = try StagingMemory(device: device, byteCount: needed)
     }
 
     /// Queues a collective behind those before it, to begin when `compute` has done what is queued there now.
     ///
     /// - Returns: Its number, for `wait`.
+    /// - Throws: What ended this collective where it does not overlap, or one before it, named by the collective.
     func submit(_ call: Call, after compute: Queue) throws(ForjaError) -> Int {
-        let isReady = copies == nil ? nil : try Event(compute)
+        let isReady = try during(call.name) { () throws(ForjaError) in
+            copies == nil ? nil : try Event(compute)
+        }
         guard overlaps else {
             try run(Job(call: call, isReady: isReady))
             return 0
@@ -78,6 +88,8 @@ package final class CommunicationLane: @unchecked Sendable {
     }
 
     /// Waits until the collective with that number, and so every one before it, is done.
+    ///
+    /// - Throws: What ended the first collective that failed, named by the collective.
     func wait(for number: Int) throws(ForjaError) {
         condition.lock()
         defer { condition.unlock() }
@@ -148,6 +160,10 @@ package final class CommunicationLane: @unchecked Sendable {
     private func run(_ job: Job) throws(ForjaError) {
         let start = trace == nil ? 0 : Trace.now
         defer { trace?.add(job.call.name, "collective", lane: .communication, since: start) }
+        try during(job.call.name) { () throws(ForjaError) in try perform(job) }
+    }
+
+    private func perform(_ job: Job) throws(ForjaError) {
         let call = job.call
         guard let copies else {
             let bytes = forja_buffer_get_host_pointer(call.span.buffer)! + call.byteOffset
@@ -155,7 +171,8 @@ package final class CommunicationLane: @unchecked Sendable {
                 call, UnsafeMutableRawBufferPointer(start: bytes, count: call.byteCount))
         }
         try job.isReady?.wait()
-        let bytes = UnsafeMutableRawBufferPointer(rebasing: staging[..<call.byteCount])
+        guard let staging else { preconditionFailure("\(call.name): reserve was not called") }
+        let bytes = UnsafeMutableRawBufferPointer(rebasing: staging.bytes[..<call.byteCount])
         try copyThroughHost(call, bytes, copies)
     }
 

@@ -41,6 +41,7 @@ struct ChatData: Sendable {
             "train": try digest(recipe.trainFiles),
             "chat_template": "\(SHA256Digest(of: encoder.template.jinja))",
         ]
+        hashes["start"] = try recipe.startDigest()
         if let files = recipe.validationFiles {
             train = all
             validation = try examples(files)

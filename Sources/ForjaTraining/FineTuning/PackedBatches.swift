@@ -20,20 +20,28 @@ struct PackedBatches {
         Double(number) * Double(sequences) / Double(packed.rows.count)
     }
 
-    /// Row numbers of a rank's batches when data-parallel ranks take turns over the rows; the last may be past the end.
+    /// Row numbers of this rank's batches in validation.
     ///
-    /// - Parameters:
-    ///   - index: The rank's in its data group; `nil`: this one's.
-    ///   - maxTokens: Rows that make up so many positions are enough; 0: all.
-    func turns(of index: Int? = nil, maxTokens: Int = 0) -> [[Int]] {
+    /// - Parameter maxTokens: Rows that make up so many positions are enough; 0: all.
+    func turns(maxTokens: Int = 0) -> [[Int]] {
         let wanted = maxTokens > 0 ? max(maxTokens / shape.sequenceLength, 1) : packed.rows.count
         let unit = packed.rowsPerUnit
-        let count = min((wanted + unit - 1) / unit * unit, packed.rows.count)
-        return stride(
-            from: (index ?? rank.mesh.dataIndex(of: rank.rank)) * shape.sequences, to: count,
+        return turns(
+            over: 0..<min((wanted + unit - 1) / unit * unit, packed.rows.count),
+            of: rank.mesh.dataIndex(of: rank.rank))
+    }
+
+    /// Row numbers of a rank's batches when data-parallel ranks take turns over some rows; the last may be past the end.
+    ///
+    /// - Parameter index: The rank's in its data group.
+    func turns(over rows: Range<Int>, of index: Int) -> [[Int]] {
+        stride(
+            from: rows.lowerBound + index * shape.sequences, to: rows.upperBound,
             by: shape.sequences * rank.mesh.data
         ).map { first in
-            (first..<(first + shape.sequences)).map { $0 < count ? $0 : packed.rows.count }
+            (first..<(first + shape.sequences)).map {
+                $0 < rows.upperBound ? $0 : packed.rows.count
+            }
         }
     }
 

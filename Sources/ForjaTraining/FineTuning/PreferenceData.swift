@@ -4,7 +4,8 @@ import ForjaFormats
 import ForjaParallel
 import Foundation
 
-/// Preference optimisation's data: pairs of answers to one chat, the two answers in consecutive sequences.
+/// Preference optimisation's data: pairs of answers to one chat, the two answers in consecutive sequences, which answers of
+/// other pairs may share.
 public struct PreferenceData: StageData {
     let data: ChatData
     let train: PackedExamples
@@ -22,10 +23,12 @@ public struct PreferenceData: StageData {
                 encoder: encoder, length: recipe.sequenceLength, badRows: recipe.badRows)
         }
         let padding = data.encoder.stopTokens[0]
-        train = data.train.packed(recipe, as: .none, padding: padding)
-        validation = data.validation?.packed(recipe, as: .none, padding: padding)
+        train = data.train.packed(recipe, as: recipe.packing, padding: padding)
+        validation = data.validation?.packed(recipe, as: recipe.packing, padding: padding)
         observer.note(
-            "\(data.train.rowCount) pairs; \(data.validation?.rowCount ?? 0) held out; "
+            "\(data.train.rowCount) pairs in \(train.rows.count) sequences, "
+                + String(format: "%.1f %% filled; ", 100 * train.fill)
+                + "\(data.validation?.rowCount ?? 0) held out; "
                 + String(
                     format: "%.2f epochs",
                     Double(recipe.maxSteps * recipe.batchSize) / Double(train.rows.count)))

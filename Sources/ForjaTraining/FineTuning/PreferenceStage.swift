@@ -64,7 +64,7 @@ final class PreferenceStage: TrainingStage {
         return metrics.values.merging(["validation_loss": loss]) { _, loss in loss }
     }
 
-    /// Rows of pairs, as the objective takes them: each answer a sequence, the chosen one first.
+    /// Rows of pairs, as the objective takes them: each answer a sequence of its own, the chosen one first.
     private static func microbatch(
         of rows: [Int], in packed: PackedExamples, reference: [Double]?
     ) -> Microbatch {

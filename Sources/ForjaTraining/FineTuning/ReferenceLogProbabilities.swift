@@ -8,6 +8,8 @@ import Foundation
 
 /// Σ log π_ref of answers, π_ref the weights a run starts from: made once, with the kernels of the steps, and kept in the
 /// user's cache under everything that decides them. So no second model is in memory, and a resumed run starts at once.
+///
+/// They are made and kept in about a hundred parts: a run that is stopped meanwhile goes on from the last one.
 struct ReferenceLogProbabilities {
     private let engine: TrainingEngine
     private let observer: any TrainingObserver
@@ -25,7 +27,7 @@ struct ReferenceLogProbabilities {
         // Bits differ between devices, so that each has its own: a run never depends on where another one ran.
         let build = RunManifest.build(engine.queue.device).sorted { $0.key < $1.key }
         key =
-            ["1"] + weights + build.map { "\($0.key)=\($0.value)" }
+            ["2"] + weights + build.map { "\($0.key)=\($0.value)" }
             + [
                 engine.model.computeType.rawValue, "\(engine.rank.mesh.description)",
                 "\(engine.shape.sequences)x\(engine.shape.sequenceLength)",
@@ -36,45 +38,70 @@ struct ReferenceLogProbabilities {
     ///
     /// - Parameter name: Of the examples, for progress.
     func sums(of batches: PackedBatches, called name: String) throws(ForjaError) -> [Double] {
-        let examples = batches.packed.examples
+        let parts = Self.parts(of: batches)
+        let examples = parts.map { batches.packed.examples(inRows: $0) }
         let path = cache.path(
-            of: "reference", suffix: "json", key: key + [Self.digest(of: examples)])
-        let world = engine.rank.world
-        let cached = engine.rank.isFirst ? read(path, for: examples) : nil
+            of: "reference", suffix: "jsonl", key: key + [Self.digest(of: batches.packed)])
+        let file = engine.rank.isFirst ? ReferenceSumsFile(path) : nil
+        // Not a number where nothing is known yet.
+        var sums = [Double](repeating: .nan, count: batches.packed.examples.count)
+        if let file { read(file, into: &sums, examples) }
         // Ranks may be on machines with caches of their own; the first one's counts.
-        let isCached = try world.gather(cached != nil)[0]
-        var sums = cached ?? [Double](repeating: 0, count: examples.count)
-        if isCached {
-            try Self.broadcast(&sums, from: 0, over: world)
-            return sums
-        }
-        try compute(&sums, of: batches, called: name)
-        for root in 0..<engine.rank.data.rankCount {
-            // Each rank has the sums of its turns.
-            var part = sums
-            try Self.broadcast(&part, from: root, over: engine.rank.data)
-            for rows in batches.turns(of: root) {
-                for row in rows where row < sums.count { sums[row] = part[row] }
+        try Self.broadcast(&sums, from: 0, over: engine.rank.world)
+        let missing = parts.indices.filter { examples[$0].contains { sums[$0].isNaN } }
+        guard !missing.isEmpty else { return sums }
+        let kept = sums.count { !$0.isNaN }
+        let start = Date()
+        var shown = start
+        for part in missing {
+            try compute(&sums, of: batches, rows: parts[part], called: name)
+            try exchange(&sums, of: batches, rows: parts[part])
+            try file?.append(examples[part].map { sums[$0] }, part: part)
+            if Date().timeIntervalSince(shown) > 10 {
+                shown = Date()
+                observer.note(
+                    "reference log-probabilities of \(name): \(100 * (part + 1) / parts.count) %")
             }
         }
-        if engine.rank.isFirst {
-            try AtomicFile.write(
-                Self.json(Stored(sums: sums, labels: examples.map(\.labelCount))), to: path)
-        }
+        observer.note(
+            "reference log-probabilities of \(name): \(sums.count - kept) answers in "
+                + String(format: "%.1f s", Date().timeIntervalSince(start))
+                + (kept > 0 ? "; \(kept) were there" : ""))
         return sums
     }
 
-    /// Fills in the sums of this rank's turns.
+    /// Rows of each part: whole turns of all ranks, about a hundredth of them.
+    private static func parts(of batches: PackedBatches) -> [Range<Int>] {
+        let rows = batches.packed.rows.count
+        let turn = batches.shape.sequences * batches.rank.mesh.data
+        let size = max(rows / turn / 100, 1) * turn
+        return stride(from: 0, to: rows, by: size).map { $0..<min($0 + size, rows) }
+    }
+
+    private func read(
+        _ file: ReferenceSumsFile, into sums: inout [Double], _ examples: [[Int]]
+    ) {
+        let (parts, damagedLineCount) = file.read(counts: examples.map(\.count))
+        if damagedLineCount > 0 {
+            observer.note(
+                "\(file.path): damaged in \(damagedLineCount) "
+                    + "\(damagedLineCount == 1 ? "line" : "lines"), whose log-probabilities are "
+                    + "made again")
+        }
+        for (part, values) in parts {
+            for (example, value) in zip(examples[part], values) { sums[example] = value }
+        }
+    }
+
+    /// Fills in the sums of this rank's turns over a part's rows.
     private func compute(
-        _ sums: inout [Double], of batches: PackedBatches, called name: String
+        _ sums: inout [Double], of batches: PackedBatches, rows: Range<Int>, called name: String
     ) throws(ForjaError) {
         let packed = batches.packed
-        let turns = batches.turns()
-        let start = Date()
-        var shown = Date()
-        for (turn, rows) in turns.enumerated() {
-            let values = try engine.logProbabilities(of: packed.batch(of: rows))
-            for placement in packed.placements(of: rows) {
+        let rank = engine.rank
+        for turn in batches.turns(over: rows, of: rank.mesh.dataIndex(of: rank.rank)) {
+            let values = try engine.logProbabilities(of: packed.batch(of: turn))
+            for placement in packed.placements(of: turn) {
                 let labels = packed.examples[placement.example].labels
                 var sum = 0.0
                 for (position, label) in zip(placement.positions, labels) where label >= 0 {
@@ -89,52 +116,32 @@ struct ReferenceLogProbabilities {
                 }
                 sums[placement.example] = sum
             }
-            if Date().timeIntervalSince(shown) > 10 {
-                shown = Date()
-                observer.note(
-                    "reference log-probabilities of \(name): \(100 * (turn + 1) / turns.count) %")
-            }
         }
-        observer.note(
-            "reference log-probabilities of \(name): \(sums.count) answers in "
-                + String(format: "%.1f s", Date().timeIntervalSince(start)))
     }
 
-    // MARK: On disk
-
-    private struct Stored: Codable {
-        let sums: [Double]
-        /// Labels of each answer: tells a file of other examples.
-        let labels: [Int]
-    }
-
-    private static func json(_ stored: Stored) -> String {
-        guard let json = try? JSONEncoder().encode(stored) else {
-            preconditionFailure("finite numbers encode")
+    /// Gives every rank the sums of the others' turns over a part's rows.
+    private func exchange(
+        _ sums: inout [Double], of batches: PackedBatches, rows: Range<Int>
+    ) throws(ForjaError) {
+        for root in 0..<engine.rank.data.rankCount {
+            let turns = batches.turns(over: rows, of: root)
+            let examples = turns.flatMap { batches.packed.placements(of: $0).map(\.example) }
+            var values = examples.map { sums[$0] }
+            try Self.broadcast(&values, from: root, over: engine.rank.data)
+            for (example, value) in zip(examples, values) { sums[example] = value }
         }
-        return String(decoding: json, as: UTF8.self) + "\n"
     }
 
-    /// `nil` where there is none, or none that fits.
-    private func read(_ path: String, for examples: [Example]) -> [Double]? {
-        guard let data = FileManager.default.contents(atPath: path) else { return nil }
-        guard let stored = try? JSONDecoder().decode(Stored.self, from: data),
-            stored.sums.count == examples.count, stored.labels == examples.map(\.labelCount)
-        else {
-            observer.note("\(path) is damaged: computing reference log-probabilities again")
-            return nil
-        }
-        return stored.sums
-    }
-
-    /// Of all tokens and labels: covers data, template, tokenizer, T and which rows were left out.
-    private static func digest(of examples: [Example]) -> String {
+    /// Of all tokens and labels, and of who shares a row with whom: covers data, template, tokenizer, T, packing and which
+    /// rows were left out.
+    private static func digest(of packed: PackedExamples) -> String {
         var stream = SHA256Stream()
-        for example in examples {
+        for example in packed.examples {
             stream.update("\(example.count)\n")
             example.tokens.withUnsafeBytes { stream.update($0) }
             example.labels.withUnsafeBytes { stream.update($0) }
         }
+        for row in packed.rows { stream.update("\(row.map(\.example))\n") }
         return stream.digest.description
     }
 

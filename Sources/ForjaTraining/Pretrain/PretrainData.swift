@@ -16,6 +16,7 @@ public struct PretrainData: StageData {
     private let trainRange: Range<Int>
     /// Held-out tokens: a shard of their own, or the end of the training shard.
     private let validation: (shard: TokenShard, range: Range<Int>)?
+    private let startDigest: String?
 
     /// Reads or makes tokenizer and shards.
     ///
@@ -55,6 +56,7 @@ public struct PretrainData: StageData {
             validation = nil
         }
         unigramEntropy = try train.unigramEntropy(in: trainRange)
+        startDigest = try recipe.startDigest()
         if let run { try enter(run, recipe: recipe) }
     }
 
@@ -93,6 +95,7 @@ public struct PretrainData: StageData {
             "tokenizer": train.header.tokenizerDigest.description,
             "train": train.header.sourceDigest.description,
         ]
+        hashes["start"] = startDigest
         if let validation {
             hashes["validation"] = validation.shard.header.sourceDigest.description
         }

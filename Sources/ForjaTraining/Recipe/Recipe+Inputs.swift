@@ -24,7 +24,13 @@ extension Recipe {
         return stream.digest
     }
 
-    /// Digest of a file, or of what makes a model in a directory.
+    /// Digest of the model that `model.from` names: configuration, tokenizer, chat template, weights; `nil` for fresh weights.
+    package func startDigest() throws(ForjaError) -> String? {
+        guard let modelSource else { return nil }
+        return "\(SHA256Digest(of: try Self.contents(of: modelSource)))"
+    }
+
+    /// Digests of a file, or of what makes a model in a directory.
     private static func contents(of path: String) throws(ForjaError) -> String {
         var isDirectory: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory),
@@ -34,12 +40,14 @@ extension Recipe {
         let directory = (try? ModelDirectory(path).path) ?? path
         var digests: [String] = []
         for name in [
-            "config.json", "tokenizer.json", "tokenizer_config.json",
-            SafetensorsDirectory.fileName, SafetensorsDirectory.indexName,
+            "config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
         ] {
             let file = (directory as NSString).appendingPathComponent(name)
             guard FileManager.default.fileExists(atPath: file) else { continue }
             digests.append("\(name) \(try SHA256Digest(contentsOf: file))")
+        }
+        for weights in (try? SafetensorsDirectory(directory))?.files ?? [] {
+            digests.append("\(try SHA256Digest(contentsOf: weights.path))")
         }
         return digests.joined(separator: "\n")
     }

@@ -10,7 +10,7 @@ extension Recipe {
     }
     public var badRows: BadRowPolicy { BadRowPolicy(rawValue: string("data.bad_rows")!)! }
     public var packing: PackedExamples.Packing {
-        PackedExamples.Packing(rawValue: string("data.packing")!)!
+        string("data.packing").map { PackedExamples.Packing(rawValue: $0)! } ?? .none
     }
 
     /// Of stage sft.

@@ -71,7 +71,8 @@ public struct Recipe: Sendable {
         lines = reader.lines
         var values = reader.values
         let stage = Self.stage(in: values)
-        for key in RecipeSchema.keys where values[key.path] == nil && key.stages.contains(stage) {
+        for key in RecipeSchema.keys
+        where values[key.path] == nil && key.stagesWithDefault.contains(stage) {
             values[key.path] = key.defaultValue
         }
         self.values = values
@@ -257,7 +258,7 @@ public struct Recipe: Sendable {
             throw ForjaError(
                 .invalidInput,
                 "a microstep has \(batchSize / accumulation) sequences, and the two answers of a "
-                    + "pair are a sequence each" + place("training.batch_size_sequences"),
+                    + "pair are in a sequence each" + place("training.batch_size_sequences"),
                 fix: "make training.batch_size_sequences over "
                     + "training.gradient_accumulation_steps an even number")
         }

@@ -32,12 +32,15 @@ public struct RecipeKey: Sendable {
     public let mayChangeOnResume: Bool
     /// Stages that read the key; given for another, it is refused.
     public let stages: [Recipe.Stage]
+    /// Stages of these in which an absent key means `defaultValue`; in the others it stays absent.
+    public let stagesWithDefault: [Recipe.Stage]
     /// On resume another path will do if the same contents are there (`RunManifest.checkContents`).
     public let isComparedByContent: Bool
 
     init(
         _ path: String, _ kind: Kind, default defaultValue: RecipeValue? = nil,
-        of stages: [Recipe.Stage] = Recipe.Stage.allCases, mayChangeOnResume: Bool = false,
+        of stages: [Recipe.Stage] = Recipe.Stage.allCases,
+        defaultOf stagesWithDefault: [Recipe.Stage]? = nil, mayChangeOnResume: Bool = false,
         isComparedByContent: Bool = false, _ summary: String
     ) {
         self.path = path
@@ -46,6 +49,7 @@ public struct RecipeKey: Sendable {
         self.mayChangeOnResume = mayChangeOnResume
         self.isComparedByContent = isComparedByContent
         self.stages = stages
+        self.stagesWithDefault = stagesWithDefault ?? stages
         self.summary = summary
     }
 }

@@ -41,7 +41,7 @@ extension RecipeSchema {
             "Rewards of a rollout set less their mean, over their deviation or not. Absent: the preset's."
         ),
         RecipeKey(
-            "grpo.overlong", .choice(["none", "ignore_wrong", "penalty"]), of: [.grpo],
+            "grpo.overlong", .choice(["none", "ignore_wrong", "zero", "penalty"]), of: [.grpo],
             "What becomes of answers cut at the limit. Absent: the preset's."),
         RecipeKey(
             "grpo.overlong_buffer_tokens", .integer(1...16_777_216), default: .integer(1024),

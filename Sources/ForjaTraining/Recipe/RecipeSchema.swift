@@ -14,7 +14,7 @@ public enum RecipeSchema {
         ),
 
         RecipeKey(
-            "model.from", .path,
+            "model.from", .path, isComparedByContent: true,
             "Directory in Hugging Face layout to start from; excludes the shape keys."),
         RecipeKey("model.width", .integer(1...1_048_576), "C, model width."),
         RecipeKey("model.layers", .integer(1...4096), "L, decoder blocks."),
@@ -90,8 +90,9 @@ public enum RecipeSchema {
         ),
         RecipeKey(
             "data.packing", .choice(PackedExamples.Packing.allCases.map(\.rawValue)),
-            default: .string("best_fit"), of: [.sft],
-            "Whether several chats share a sequence, kept apart by attention, or each has its own."),
+            default: .string("best_fit"), of: [.sft, .dpo], defaultOf: [.sft],
+            "Whether several chats share a sequence, kept apart by attention, or each has its own. Absent with dpo: none."
+        ),
 
         RecipeKey(
             "training.max_steps", .integer(0...1_000_000_000), mayChangeOnResume: true,

@@ -6,7 +6,8 @@ import ForjaParallel
 /// What a run trains on: read once by a process, shared by its ranks, each of which makes a stage of it.
 public protocol StageData: Sendable {
     var tokenizer: RecipeTokenizer { get }
-    /// SHA-256 of what the data came from, for the manifest: `train`, `validation`, `tokenizer`.
+    /// SHA-256 of what the data came from, for the manifest: `train`, `validation`, `tokenizer`, `start`
+    /// (the model of `model.from`), `chat_template`.
     var hashes: [String: String] { get }
     /// How chats are written, where the stage trains on them: goes with the weights.
     var chat: ChatEncoder? { get }
