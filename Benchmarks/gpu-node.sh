@@ -369,7 +369,7 @@ kernels() {
         row
         row "| op | shape | variant | ms | GFLOP/s |"
         row "| --- | --- | --- | --- | --- |"
-        tr -d '\n' <"$file" | sed 's/},/}\n/g' | while read -r line; do
+        tr -d '\n' <"$file" | sed 's/},/}\n/g' | while read -r line || [ -n "$line" ]; do
             printf '%s' "$line" >"$work/line"
             [ -z "$(field "$work/line" ms)" ] || row "| $(field "$work/line" op) | $(field "$work/line" shape) |" \
                 "$(field "$work/line" variant) | $(rounded "$(field "$work/line" ms)" %.3f) |" \

@@ -156,7 +156,7 @@ forja_attention_forward_nv_mma(
     const uint row = (get_num_groups(0) - 1 - get_group_id(0)) * BLOCK;
     const uint rows = min((uint)BLOCK, T - row);
     const long base = (long)row + (query_offset ? query_offset[offset_at + b] : 0);
-    const uint end = (uint)min(base + rows, (long)S);
+    const uint end = (uint)max(min(base + rows, (long)S), 0L);
     q += q_at + ((ulong)b * T + row) * q_row + (ulong)h * HEAD_DIM;
     k += k_at + (ulong)b * S * k_row + (ulong)g * HEAD_DIM;
     v += v_at + (ulong)b * S * v_row + (ulong)g * HEAD_DIM;
@@ -168,15 +168,16 @@ forja_attention_forward_nv_mma(
     int least, greatest;
     range_of_first(&least, &greatest, document_start, rows, lane);
     // Keys from first[r] to last[r] are visible to rows line[0] = g and line[1] = g + 8 of the
-    // warp.
-    uint line[2], first[2], last[2];
+    // warp; none where last[r] is negative, as it is with a negative offset.
+    uint line[2];
+    int first[2], last[2];
     UNROLL for (int r = 0; r < 2; r++) {
         line[r] = 16 * warp + lane / 4 + 8 * r;
         first[r] = document_start && line[r] < rows ? max(document_start[line[r]], 0) : 0;
-        last[r] = (uint)min(base + line[r], (long)end - 1);
+        last[r] = (int)min(base + line[r], (long)end - 1);
     }
-    const uint warp_first_last = (uint)min(base + 16 * warp, (long)end - 1);
-    const uint warp_last = (uint)min(base + 16 * warp + 15, (long)end - 1);
+    const int warp_first_last = (int)min(base + 16 * warp, (long)end - 1);
+    const int warp_last = (int)min(base + 16 * warp + 15, (long)end - 1);
     uint query[STEPS][4];
     COPY_WAIT(0);
     barrier(CLK_LOCAL_MEM_FENCE);
@@ -196,7 +197,7 @@ forja_attention_forward_nv_mma(
         barrier(CLK_LOCAL_MEM_FENCE); // K is there, V of the round before has been read
         copy_lines(value_tile, v + j0 * v_row, v_row, end - j0, KEYS, item);
         copy_commit();
-        const bool is_seen = j0 <= warp_last;
+        const bool is_seen = (int)j0 <= warp_last;
         float s[KEYS / 8][4];
         clear(s, KEYS / 8);
         if (is_seen)
@@ -210,10 +211,10 @@ forja_attention_forward_nv_mma(
         copy_commit();
         if (!is_seen)
             continue; // no barrier is left in this round
-        const bool is_cut = j0 + KEYS - 1 > warp_first_last || (uint)greatest > j0;
+        const bool is_cut = (int)(j0 + KEYS - 1) > warp_first_last || greatest > (int)j0;
         UNROLL for (int n = 0; n < KEYS / 8; n++)
             UNROLL for (int e = 0; e < 4; e++) {
-                const uint key = j0 + 8 * n + 2 * (lane % 4) + e % 2;
+                const int key = (int)(j0 + 8 * n + 2 * (lane % 4)) + e % 2;
                 s[n][e] *= scale * LOG2_E;
                 if (is_cut && (key < first[e / 2] || key > last[e / 2]))
                     s[n][e] = MASKED;

@@ -25,7 +25,7 @@ struct BenchKernelsCommand: ParsableCommand {
               forja bench kernels --product 8192x8192x8192 --dtype bf16 --device opencl
             """)
 
-    @Option(help: "Whose sizes are measured: small, medium, smollm or llama-1b, as in forja bench step.")
+    @Option(help: "Whose sizes are measured: small, medium, smollm or llama-1b, as in bench step.")
     var shape = BenchShape.small
 
     @Option(

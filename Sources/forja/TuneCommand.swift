@@ -25,7 +25,8 @@ struct TuneCommand: ParsableCommand {
     @Argument(help: "A recipe whose step to tune for; the benchmark models when absent.")
     var recipe: String?
 
-    @Option(help: "Benchmark models to tune for: small, medium, smollm, llama-1b; may be given often.")
+    @Option(
+        help: "Benchmark models to tune for: small, medium, smollm, llama-1b; may be given often.")
     var shape: [BenchShape] = [.small, .medium]
 
     @Option(help: "Type of weights' copies and activations, f32 or bf16; both when absent.")

@@ -44,6 +44,18 @@ struct OutputTests {
         }
     }
 
+    @Test("a probe that is skipped leaves its capability out")
+    func skippedProbes() throws {
+        let document = try Workspace().run(
+            "devices", "--json", environment: ["FORJA_SKIP_PROBES": "nv_mma,fp64"]
+        ).json()
+        let devices = try #require(document["devices"] as? [[String: Any]])
+        for device in devices where device["selector"] as? String != "cpu" {
+            let capabilities = try #require(device["capabilities"] as? [String])
+            #expect(!capabilities.contains("fp64"))
+        }
+    }
+
     @Test("plan --json has the keys that scripts read")
     func planJSON() throws {
         let workspace = try Workspace()
