@@ -108,7 +108,8 @@ struct GroupRelativeInputTests {
             yaml: """
                 stage: grpo
                 model: {width: 32, layers: 2, heads: 2, key_value_heads: 1, feed_forward_width: 64}
-                data: {train: rows.jsonl}
+                tokenizer: {from: tokenizer.json}
+                data: {train: rows.jsonl, chat_template: tulu}
                 training: {max_steps: 6, batch_size_sequences: 16, sequence_length_tokens: 64}
                 schedule: {learning_rate: 0.003}
                 grpo: {preset: \(name), max_answer_tokens: 4}
