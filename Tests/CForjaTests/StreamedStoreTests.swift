@@ -126,7 +126,7 @@ extension OperationTests {
         }
 
         private static func widenedF16(_ bits: UInt32) -> UInt32 {
-            let sign = (bits >> 15) << 31
+            let sign = (bits & 0x8000) << 16
             let (exponent, fraction) = (bits >> 10 & 31, bits & 0x3ff)
             if exponent == 31 {
                 // NaN becomes quiet.
@@ -145,7 +145,7 @@ extension OperationTests {
         }
 
         private static func narrowedF16(_ bits: UInt32) -> UInt32 {
-            let (sign, magnitude) = ((bits >> 31) << 15, bits & 0x7fff_ffff)
+            let (sign, magnitude) = (bits >> 16 & 0x8000, bits & 0x7fff_ffff)
             if magnitude > 0x7f80_0000 { return sign | 0x7e00 | magnitude >> 13 & 0x3ff }
             let exponent = Int(magnitude >> 23) - 127
             if exponent > 15 { return sign | 0x7c00 }
