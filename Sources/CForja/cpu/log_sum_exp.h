@@ -116,6 +116,7 @@ FORJA__INLINE void forja__row_sum_exp(forja__log_sum_exp *out, const void *base,
     }
     out->maximum = maximum;
     out->sum = sum;
+    out->weighted_sum = 0;
 }
 
 /// A block is read again from the first-level cache. Where it raises the maximum, what was summed
