@@ -61,6 +61,24 @@ struct MPITrainingTests {
     }
 
     @Test(
+        "four processes that recompute and share no optimizer state give the bits of four threads",
+        arguments: MPILauncher.installed, TestedDevice.selectors)
+    func sameBitsWithoutZeRO(launcher: MPILauncher, device: String) throws {
+        let workspace = try Workspace()
+        let settings = ["parallel.zero=0", "training.recompute=block"]
+        let threads = try workspace.train(
+            "threads", settings, ["--data-parallel", "4"], device: device)
+        #expect(threads.status == 0, "\(threads)")
+        let processes = try start(
+            "processes", settings, processes: 4, under: launcher, in: workspace, device: device
+        ).wait()
+        #expect(processes.status == 0, "\(processes)")
+        try expectSameBits(
+            "threads", "processes", steps: 12,
+            shards: ["optimizer.safetensors"], in: workspace)
+    }
+
+    @Test(
         "processes that share the model give the bits of threads that do",
         arguments: MPILauncher.installed, ["1", "2"])
     func sameBitsOfTensorRanks(launcher: MPILauncher, data: String) throws {
