@@ -26,8 +26,9 @@ extension Recipe {
         }
         let weights = model.parameters.reduce(0) { $0 + $1.compute.byteCount }
         var byteCount = try caches(max(settings.isPipelined ? 0 : answers, heldOut))
-        let sharesMemory = [.host, .openCLCPU].contains(queue.device.description.kind)
-        if settings.isPipelined, sharesMemory { byteCount += try weights + caches(answers) }
+        if settings.isPipelined, queue.device.description.sharesHostMemory {
+            byteCount += try weights + caches(answers)
+        }
         if settings.objective.klWeight > 0 { byteCount += weights }
         return byteCount
     }

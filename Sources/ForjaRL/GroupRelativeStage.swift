@@ -59,13 +59,12 @@ final class GroupRelativeStage: TrainingStage {
     func prepare(_ context: StageContext) throws(ForjaError) {
         self.context = context
         step = context.firstStep
-        let answers = ownPrompts.count * settings.answersPerPrompt
         if settings.isPipelined {
             precondition(!data.samplerDevices.isEmpty, "a pipelined sampler needs a device")
             let devices = data.samplerDevices
             samplerDevice = devices[devices.count == 1 ? 0 : rank.rank]
         }
-        let samplesHere = settings.isPipelined ? 0 : answers
+        let samplesHere = settings.isPipelined ? 0 : ownAnswerCount
         if samplesHere > 0 || !heldOut.isEmpty {
             sampler = try RolloutSampler(
                 model: context.model, queue: context.queue, data: data,
@@ -141,6 +140,8 @@ final class GroupRelativeStage: TrainingStage {
         return count * index / ranks..<count * (index + 1) / ranks
     }
 
+    private var ownAnswerCount: Int { ownPrompts.count * settings.answersPerPrompt }
+
     private func plan(_ number: Int) -> RolloutPlan {
         RolloutPlan(
             batch: number, prompts: ownPrompts,
@@ -163,19 +164,11 @@ final class GroupRelativeStage: TrainingStage {
     ) throws(ForjaError) -> RolloutBatch {
         let weightsStep = step - 1
         guard let samplerDevice else {
-            // Of fewer prompts than ranks some have none.
-            let sets = ownPrompts.isEmpty ? [] : try sampler?.sets(of: plan(number)) ?? []
+            // Of fewer prompts than ranks some have none, and no sampler.
+            let sets = ownPrompts.isEmpty ? [] : try sampler!.sets(of: plan(number))
             return try gathered(sets, number: number, weightsStep: weightsStep)
         }
-        let pipeline: PipelinedSampler
-        if let made = self.pipeline {
-            pipeline = made
-        } else {
-            pipeline = try PipelinedSampler(
-                policy: context.model, device: samplerDevice, data: data,
-                mostAnswers: ownPrompts.count * settings.answersPerPrompt)
-            self.pipeline = pipeline
-        }
+        let pipeline = try pipelinedSampler(on: samplerDevice, context)
         try takeBegun()
         if next?.number != number {
             try begin(number, on: pipeline, context)
@@ -186,6 +179,16 @@ final class GroupRelativeStage: TrainingStage {
             try begin(number + 1, on: pipeline, context)
         }
         return next!
+    }
+
+    private func pipelinedSampler(
+        on device: Device, _ context: StageContext
+    ) throws(ForjaError) -> PipelinedSampler {
+        if let pipeline { return pipeline }
+        let made = try PipelinedSampler(
+            policy: context.model, device: device, data: data, mostAnswers: ownAnswerCount)
+        pipeline = made
+        return made
     }
 
     /// Has the pipeline sample a batch with the weights of the moment.

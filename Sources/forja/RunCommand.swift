@@ -18,7 +18,8 @@ struct RunCommand: ParsableCommand {
             The pipeline is a YAML file of stages, each a recipe as forja train takes it; a stage starts from the model of the
             one before. After each, the same figures are measured on held-out data: held_out_loss (nats per token of answers),
             preference_accuracy (share of pairs whose chosen answer the model finds likelier per token), pass_at_1 (share of
-            questions answered right, greedily) and answer_tokens (mean length of those answers). They are printed as a table at the end and kept in report.md and report.json.
+            questions answered right, greedily) and answer_tokens (mean length of those answers). They are printed as a table at
+            the end and kept in report.md and report.json.
 
             A pipeline that was stopped, or killed, goes on with --resume: finished stages whose recipe and data are unchanged are
             not run again, and the result has the bits of one that was not stopped.

@@ -95,6 +95,43 @@ struct ResumeDataTests {
         #expect(refused.errors.contains("tokenizer.from has other contents"), "\(refused)")
     }
 
+    @Test("starting weights may lie elsewhere, and not be others")
+    func startingWeights() throws {
+        let workspace = try begin()
+        let checkpoint = "run/checkpoints/step-4"
+        for name in ["start", "elsewhere"] {
+            try FileManager.default.copyItem(
+                atPath: workspace.file(checkpoint), toPath: workspace.file(name))
+        }
+        func train(_ start: String, steps: Int, _ more: String...) throws -> ForjaProcess.Outcome {
+            try ForjaProcess(
+                [
+                    "train", "next.yaml", "--run-dir", "next", "--device", "cpu",
+                    "--set", "model.from=\(start)", "--set", "training.max_steps=\(steps)",
+                ] + more, in: workspace
+            ).wait()
+        }
+        try workspace.write("next.yaml", Self.next)
+        let begun = try train("start", steps: 2)
+        try #require(begun.status == 0, "\(begun)")
+        let moved = try train("elsewhere", steps: 3, "--resume")
+        #expect(moved.status == 0, "\(moved)")
+        var weights = try workspace.data("elsewhere/model.safetensors")
+        weights[weights.count - 1] ^= 1
+        try weights.write(
+            to: URL(fileURLWithPath: workspace.file("elsewhere/model.safetensors")))
+        let other = try train("elsewhere", steps: 4, "--resume")
+        #expect(other.status == 1, "\(other)")
+        #expect(other.errors.contains("model.from has other contents"), "\(other)")
+    }
+
+    /// A recipe that starts from a model.
+    private static let next = """
+        data: {train: train.txt, validation_fraction: 0}
+        training: {batch_size_sequences: 2, sequence_length_tokens: 8}
+        schedule: {learning_rate: 0.01}
+        """
+
     @Test("a run with checkpoints and no manifest is not resumed blindly")
     func missingManifest() throws {
         let workspace = try begin()

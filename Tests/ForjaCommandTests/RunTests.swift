@@ -140,7 +140,19 @@ struct RunTests {
                 [Self.pipeline, "--set", "evaluation.questions=bad.jsonl"],
                 "bad.jsonl:1: \"ground_truth\" is missing"
             ),
+            (
+                [Self.pipeline, "--set", "evaluation.questions=unknown.jsonl"],
+                "unknown.jsonl:1: there is no verifier \"sums\""
+            ),
+            // Of the last stages: found before the first is trained.
+            (
+                [Self.pipeline, "--set", "grpo.grpo.max_answer_tokens=100"],
+                "stage grpo: answers may have 100 tokens"
+            ),
+            ([Self.pipeline, "--set", "dpo.data.train=absent.jsonl"], "stage dpo: "),
         ]
+        try workspace.write(
+            "unknown.jsonl", #"{"prompt": "u", "ground_truth": "1", "dataset": "sums"}"# + "\n")
         try workspace.write("bad.jsonl", #"{"prompt": "u"}"# + "\n")
         for (arguments, words) in cases {
             let outcome = try ForjaProcess(

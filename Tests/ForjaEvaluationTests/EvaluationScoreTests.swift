@@ -29,6 +29,15 @@ struct EvaluationScoreTests {
         #expect(score.meanAnswerTokens == 5)
     }
 
+    @Test("an answer is right when every check says so, and a half-right one is not")
+    func rightShare() {
+        var records = [record(0, reward: 2), record(1, reward: 1), record(2, reward: 0)]
+        for index in records.indices { records[index].groundTruth = [["a"], ["b"]] }
+        let score = EvaluationScore(records)
+        #expect(score.rightShare == 1.0 / 3)
+        #expect(score.score == 1)
+    }
+
     @Test("answers to one question count as one")
     func samples() {
         let score = EvaluationScore([
