@@ -64,19 +64,15 @@ public struct EvaluationTask: Sendable {
     /// - Throws: `.invalidInput` naming the row whose verifier is absent or unknown, or whose ground truth its verifier
     ///   cannot read; `.unavailable` when a verifier fails its self-test.
     public func graders(verifier: String? = nil) throws(ForjaError) -> [String: Grader] {
+        var verifiers = VerifierSet()
         var graders: [String: Grader] = [:]
         for item in items {
             do throws(ForjaError) {
                 for check in item.checks {
-                    guard let name = check.verifier ?? verifier else {
-                        throw ForjaError(
-                            .invalidInput, "the row names no verifier in \"dataset\"",
-                            fix: "add it, or give --verifier: one of "
-                                + Grader.names.joined(separator: ", "))
-                    }
-                    if graders[name] == nil { graders[name] = try Grader(named: name) }
-                    // Says whether the verifier can read the answers of the row.
-                    _ = try graders[name]!.score("", accepted: check.groundTruth.accepted)
+                    let grader = try verifiers.grader(
+                        named: check.verifier ?? verifier, of: check.groundTruth.accepted,
+                        option: "--verifier")
+                    graders[grader.name] = grader
                 }
             } catch {
                 var error = error

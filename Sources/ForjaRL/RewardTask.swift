@@ -36,21 +36,6 @@ public struct RewardTask: Sendable {
     }
 }
 
-/// The verifiers of a run: each made once, which runs its self-test.
-struct VerifierSet {
-    private let make: (String) throws(ForjaError) -> Grader
-    private var graders: [String: Grader] = [:]
-
-    init(_ make: @escaping (String) throws(ForjaError) -> Grader) { self.make = make }
-
-    mutating func grader(named name: String) throws(ForjaError) -> Grader {
-        if let grader = graders[name] { return grader }
-        let grader = try make(name)
-        graders[name] = grader
-        return grader
-    }
-}
-
 /// Makes tasks of rows, and says of those it leaves out why.
 struct RewardTaskReader {
     let encoder: ChatEncoder
@@ -104,16 +89,9 @@ struct RewardTaskReader {
         }
         var checks: [RewardTask.Check] = []
         for check in row.checks {
-            guard let name = check.verifier ?? verifier else {
-                throw ForjaError(
-                    .invalidInput, "the row names no verifier in \"dataset\"",
-                    fix: "add it, or set grpo.verifier; verifiers are "
-                        + Grader.names.joined(separator: ", "))
-            }
-            let grader = try verifiers.grader(named: name)
             let accepted = check.groundTruth.accepted
-            // Whether the truth can be one is the same for every response.
-            _ = try grader.score("", accepted: accepted)
+            let grader = try verifiers.grader(
+                named: check.verifier ?? verifier, of: accepted, option: "grpo.verifier")
             checks.append(RewardTask.Check(grader: grader, accepted: accepted))
         }
         return RewardTask(place: place, prompt: prompt, checks: checks)
